@@ -1,0 +1,1 @@
+"""Lightning nodes that can pay an invoice."""

@@ -1,0 +1,1 @@
+"""On-chain payouts from a node's wallet."""

@@ -1,0 +1,318 @@
+"""What the payout engine needs from the pool around it: a book that takes holds, and nodes that can send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import attrs
+
+from payouts.money import Msat, Sat
+
+
+class PaymentState(StrEnum):
+    """Where a Lightning payment is in its life; see payouts.payment for the table of moves."""
+
+    RESERVED = "reserved"  # hold and intent are on disk; nothing was sent
+    SENDING = "sending"  # the node may have been asked to pay
+    UNKNOWN = "unknown"  # the node was asked and its answer is not definite; the hold stays
+    SETTLED = "settled"  # paid, preimage known, hold debited
+    FAILED = "failed"  # definitely not paid and never will be; hold released
+
+
+class BatchState(StrEnum):
+    """Where an on-chain batch is in its life."""
+
+    SIGNED = "signed"  # holds, signed transaction and inputs are on disk; nothing left the machine
+    BROADCAST = "broadcast"  # the network may have it; rebroadcast the same bytes until it is buried
+    SETTLED = "settled"  # N confirmations: holds debited
+    REJECTED = "rejected"  # refused by our own node before it was ever broadcast: holds released
+
+
+@attrs.frozen
+class Claim:
+    """A wallet's wish to be paid, as the web filed it.  Nothing in it is trusted by the payer.
+
+    Attributes:
+        claim_id: assigned by whoever filed it; unique.
+        account: whose balance is claimed.
+        token_expires_s: Unix second at which the withdraw token that was used expires.
+        k1_hash: hex SHA-256 of the k1 that the wallet presented.
+        invoice: BOLT 11, lower case.
+        filed_ms: Unix milliseconds.
+        answer_by_ms: the payer refuses the claim after this moment, so that the web may say ERROR for good.
+    """
+
+    claim_id: int
+    account: str
+    token_expires_s: int
+    k1_hash: str
+    invoice: str
+    filed_ms: int
+    answer_by_ms: int
+
+
+@attrs.frozen
+class Intent:
+    """What a claim asks to send, taken from its invoice by the payer's own decoder."""
+
+    claim: Claim
+    payment_hash: str
+    amount: Msat
+    max_fee: Msat
+    invoice_expires_s: int
+
+
+@attrs.frozen
+class Payment:
+    """One Lightning payment as the book knows it."""
+
+    payment_id: int
+    account: str
+    invoice: str
+    payment_hash: str
+    amount: Msat
+    max_fee: Msat
+    state: PaymentState
+    invoice_expires_s: int
+    created_ms: int
+    updated_ms: int
+    fee: Msat | None = None
+    preimage: str | None = None
+    reason: str | None = None
+
+
+@attrs.frozen
+class Taken:
+    """The hold and the intent are on disk (the payment may be from an earlier, identical call)."""
+
+    payment_id: int
+
+
+@attrs.frozen
+class NotTaken:
+    """Nothing was held.  Attributes: a reason that a wallet can show to its owner."""
+
+    reason: str
+
+
+@attrs.frozen
+class Output:
+    """One account's part of an on-chain batch."""
+
+    account: str
+    address: str
+    amount: Sat
+
+
+@attrs.frozen
+class SignedBatch:
+    """A signed transaction and what it pays; ``inputs`` are ``txid:vout`` strings."""
+
+    txid: str
+    raw_tx: str
+    inputs: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    fee: Sat
+
+
+@attrs.frozen
+class Batch:
+    """An on-chain batch as the book knows it."""
+
+    batch_id: int
+    state: BatchState
+    signed: SignedBatch
+    created_ms: int
+
+
+class Book(Protocol):
+    """Holds and payments, durably.  Every method is one transaction (``BEGIN IMMEDIATE``), on disk on return.
+
+    A hold moves money from the account's *available* to its *held* balance.  Methods that move a payment on
+    raise PayoutError when the payment is not in a state that allows the move; settle and fail are idempotent
+    for the same outcome.
+    """
+
+    def claims_taken(self, account: str) -> int:
+        """How many claims were ever taken for the account: the counter in k1."""
+        ...
+
+    def available(self, account: str) -> Msat:
+        """The account's available balance."""
+        ...
+
+    def take(
+        self, intent: Intent, k1_hash_for: Callable[[int], str], now_ms: int, *, limit: int
+    ) -> Taken | NotTaken:
+        """Take the hold (amount + max fee), write the intent and the claim's answer, all or nothing.
+
+        Refused when: the claim was answered before (then that answer is given again); now is past
+        ``answer_by_ms``; ``k1_hash_for(claims taken so far)`` is not the claim's k1_hash; the payment hash is
+        known already; the available balance is too small; or ``limit`` payments of the account are open.
+        A refusal is recorded as the claim's answer too.
+        """
+        ...
+
+    def refuse(self, claim: Claim, reason: str, now_ms: int) -> None:
+        """Record a refusal as the claim's answer; does nothing when it has one."""
+        ...
+
+    def open_payments(self) -> Sequence[Payment]:
+        """All payments in reserved, sending or unknown, oldest first."""
+        ...
+
+    def sending(self, payment_id: int, now_ms: int) -> None:
+        """Reserved | unknown → sending: must be on disk before the node is asked."""
+        ...
+
+    def unknown(self, payment_id: int, reason: str, now_ms: int) -> None:
+        """Sending | unknown → unknown."""
+        ...
+
+    def settle(self, payment_id: int, preimage: str, fee: Msat, now_ms: int) -> None:
+        """Reserved | sending | unknown → settled: debit amount + fee, give back the rest of the hold."""
+        ...
+
+    def fail(self, payment_id: int, reason: str, now_ms: int) -> None:
+        """Reserved | sending | unknown → failed: give back the whole hold."""
+        ...
+
+    def knows(self, payment_hashes: Sequence[str]) -> set[str]:
+        """Those of the given payment hashes that the book has a payment for."""
+        ...
+
+    def stop_sending(self, reason: str, now_ms: int) -> None:
+        """Trip the breaker: recorded, and kept until an operator resumes."""
+        ...
+
+    def stopped(self) -> str | None:
+        """Why sending is stopped, or None."""
+        ...
+
+    def payable_onchain(self, threshold: Sat) -> Sequence[Output]:
+        """Address accounts whose available balance reaches the threshold, with the whole sats they have."""
+        ...
+
+    def take_batch(self, signed: SignedBatch, now_ms: int) -> int | NotTaken:
+        """Take every output's hold and write the signed batch, all or nothing; answers the batch id."""
+        ...
+
+    def open_batches(self) -> Sequence[Batch]:
+        """Batches that are signed or broadcast, oldest first."""
+        ...
+
+    def broadcasting(self, batch_id: int, now_ms: int) -> None:
+        """Signed → broadcast: on disk before the transaction leaves."""
+        ...
+
+    def settle_batch(self, batch_id: int, now_ms: int) -> None:
+        """Broadcast → settled: debit the outputs, book the chain fee."""
+        ...
+
+    def reject_batch(self, batch_id: int, reason: str, now_ms: int) -> None:
+        """Signed → rejected: release every hold."""
+        ...
+
+
+class ClaimInbox(Protocol):
+    """Claims that the web filed, as the payer reads them."""
+
+    def unanswered(self, limit: int) -> Sequence[Claim]:
+        """Claims that the book has no answer for yet, oldest first."""
+        ...
+
+
+@attrs.frozen
+class PaySettled:
+    """Paid: the preimage hashes to the payment hash; the fee is what the node says it really cost."""
+
+    preimage: str
+    fee: Msat
+
+
+@attrs.frozen
+class PayFailed:
+    """Definitely not paid, and the node will not go on trying."""
+
+    reason: str
+
+
+@attrs.frozen
+class PayUnknown:
+    """Everything else: time-outs, resets, in progress, not found while the invoice may still be paid."""
+
+    reason: str
+
+
+PayOutcome = PaySettled | PayFailed | PayUnknown
+
+
+class LightningNode(Protocol):
+    """A node that can pay a BOLT 11 invoice.  Methods raise NodeUnavailable, and nothing else, for a node
+    that cannot be reached or answers nonsense; ``pay`` never raises: it answers PayUnknown.
+    """
+
+    async def node_id(self) -> str:
+        """The node's public key, 66 hex digits."""
+        ...
+
+    async def pay(self, invoice: str, payment_hash: str, max_fee: Msat) -> PayOutcome:
+        """Try to pay; safe to repeat with the same invoice."""
+        ...
+
+    async def lookup(self, payment_hash: str, invoice_expires_s: int, now_s: int) -> PayOutcome:
+        """The state of a payment by its hash; never starts one."""
+        ...
+
+    async def sent_hashes(self) -> Sequence[str]:
+        """Payment hashes of all outgoing payments that the node remembers as paid or in flight."""
+        ...
+
+    async def outbound(self) -> Msat:
+        """What the node could send at the most now."""
+        ...
+
+    async def balance(self) -> Msat:
+        """Our side of all open channels."""
+        ...
+
+
+@attrs.frozen
+class WithdrawTerms:
+    """What the web needs to answer a withdraw link: the payable range now, and the counter for k1."""
+
+    claims_taken: int
+    minimum: Sat
+    maximum: Sat
+
+
+@attrs.frozen
+class Answer:
+    """How a claim was answered: ``taken`` with the payment's state, or refused with a reason."""
+
+    invoice: str
+    taken: bool
+    state: PaymentState | None
+    reason: str | None
+
+
+class ClaimDesk(Protocol):
+    """The web's side of a claim."""
+
+    def terms(self, account: str) -> WithdrawTerms | None:
+        """The account's present terms; None when there is no such account.  Writes nothing."""
+        ...
+
+    def answered(self, k1_hash: str) -> Answer | None:
+        """The answer of the claim that was *taken* with this k1, if any."""
+        ...
+
+    async def file(self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str) -> Answer | None:
+        """File the claim durably and wait for the payer's answer.
+
+        The same (k1_hash, invoice) twice is one claim.  None when no answer came in time: then the claim is
+        void (the payer refuses it after its answer_by_ms), so the wallet may be told ERROR for good.
+        """
+        ...

@@ -1,0 +1,181 @@
+"""``sluice.toml``: every key with its type, default and meaning; unknown keys are errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pool.errors import ConfigError
+
+Network = Literal["mainnet", "testnet4", "signet", "regtest"]
+
+
+def _read_secret(value: object) -> object:
+    """Turn ``{ file = … }`` or ``{ env = … }`` into the text it names; leave other values alone."""
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"file": str(path), **rest} if not rest:
+            try:
+                return Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ValueError(f"the secret's file cannot be read: {error.strerror}") from error
+        case {"env": str(name), **rest} if not rest:
+            if name not in os.environ:
+                raise ValueError(f"the environment has no {name}")
+            return os.environ[name]
+    raise ValueError('a secret is a string, { file = "…" } or { env = "…" }')
+
+
+Secret = Annotated[str, BeforeValidator(_read_secret), Field(repr=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NodeUser(_Section):
+    """An RPC user of the node, with no more rights than its role needs (rpcauth + rpcwhitelist)."""
+
+    user: str = Field(pattern=r"^[^:@/%\s]+$")
+    password: Secret = Field(repr=False)
+
+
+class NodeConfig(_Section):
+    """[node]: the bitcoind that templates come from and blocks go to."""
+
+    network: Network = "mainnet"
+    url: str = "http://127.0.0.1:8332"
+    cookie_file: Path | None = None
+    front: NodeUser | None = None
+    book: NodeUser | None = None
+    payer: NodeUser | None = None
+    poll_s: float = Field(default=1.0, gt=0)
+
+
+class StratumConfig(_Section):
+    """[stratum]: the miners' port."""
+
+    listen: list[str] = ["tcp:3333"]
+    tag: str = Field(default="/sluice/", max_length=40, pattern=r"^[\x20-\x7e]*$")
+    front_id: int = Field(default=0, ge=0, le=255)
+    start_difficulty: Decimal = Field(default=Decimal(10_000), gt=0)
+    minimum_difficulty: Decimal = Field(default=Decimal("0.001"), gt=0)
+    shares_per_minute: float = Field(default=12.0, gt=0)
+    vardiff: bool = True
+    handshake_timeout_s: float = Field(default=60.0, gt=0)
+    idle_timeout_s: float = Field(default=900.0, gt=0)
+    flush_ms: float = Field(default=5.0, ge=0)
+    job_interval_s: float = Field(default=30.0, gt=0)
+
+
+class RewardsConfig(_Section):
+    """[rewards]: how a block is divided."""
+
+    window: Decimal = Field(default=Decimal(8), gt=0)
+    fee_bps: int = Field(default=100, ge=0, le=10_000)
+    maturity_confirmations: int = Field(default=100, ge=1)
+
+
+class LightningConfig(_Section):
+    """[lightning]: the node that pays claims; absent means no Lightning payouts."""
+
+    kind: Literal["electrum"] = "electrum"
+    url: str = "http://127.0.0.1:7777"
+    user: str
+    password: Secret = Field(repr=False)
+    minimum_sat: int = Field(default=10, ge=1)
+    maximum_sat: int = Field(default=1_000_000, ge=1)
+    max_fee_ppm: int = Field(default=10_000, ge=0, le=500_000)
+    max_fee_base_sat: int = Field(default=5, ge=0)
+    pay_timeout_s: float = Field(default=60.0, gt=0)
+    open_per_account: int = Field(default=3, ge=1)
+    open_in_all: int = Field(default=20, ge=1)
+
+
+class OnchainConfig(_Section):
+    """[onchain]: the node's wallet that coinbases pay to and batches leave from."""
+
+    wallet: str = Field(default="sluice", pattern=r"^[\w.-]+$")
+    threshold_sat: int = Field(default=1_000_000, ge=20_000)
+    confirmations: int = Field(default=6, ge=1)
+    fee_rate_sat_vb: Decimal | None = Field(default=None, gt=0)
+    interval_s: float = Field(default=3600.0, gt=0)
+    address_stock: int = Field(default=100, ge=2, le=1000)
+
+
+class WebConfig(_Section):
+    """[web]: the site."""
+
+    listen: list[str] = ["tcp:8080:interface=127.0.0.1"]
+    public_url: str = Field(default="https://pool.example", pattern=r"^(https://|http://[a-z2-7]{56}\.onion)")
+    name: str = Field(default="Sluice", max_length=60)
+    link_minutes: int = Field(default=10, ge=1, le=1440)
+
+
+class MetricsConfig(_Section):
+    """[metrics]: what /metrics of the web role shows."""
+
+    enabled: bool = True
+
+
+class StoreConfig(_Section):
+    """[store]: where the databases, block files and the server key live."""
+
+    directory: Path = Path("data")
+
+
+class Config(_Section):
+    """The whole of sluice.toml."""
+
+    node: NodeConfig = NodeConfig()
+    stratum: StratumConfig = StratumConfig()
+    rewards: RewardsConfig = RewardsConfig()
+    lightning: LightningConfig | None = None
+    onchain: OnchainConfig = OnchainConfig()
+    web: WebConfig = WebConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    store: StoreConfig = StoreConfig()
+
+
+def parse(document: Mapping[str, Any], where: str) -> Config:
+    """Validate a parsed document.
+
+    Raises:
+        ConfigError: one line that names the first wrong key and what is wrong with it, never its value.
+    """
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        what = "there is no such key" if first["type"] == "extra_forbidden" else _plain(first["msg"])
+        raise ConfigError(f"{where}: {key}: {what}") from None
+
+
+def _plain(message: str) -> str:
+    return re.sub(r"^(Value error, |Input )", "", message)
+
+
+def load(path: Path) -> Config:
+    """Read and validate a configuration file; relative paths in it are relative to the file.
+
+    Raises:
+        ConfigError: unreadable, not TOML, or not valid; one line with the mend.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): make one with `sluice init`") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    config = parse(document, str(path))
+    directory = path.parent / config.store.directory
+    return config.model_copy(update={"store": StoreConfig(directory=directory)})

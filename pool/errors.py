@@ -1,0 +1,27 @@
+"""The one root of everything that this package raises."""
+
+from __future__ import annotations
+
+
+class PoolError(Exception):
+    """A broken peer or a bug; never an expected outcome."""
+
+
+class ConfigError(PoolError):
+    """The configuration cannot be used; the text names the key or the file, and the mend."""
+
+
+class StoreError(PoolError):
+    """A database file cannot be used."""
+
+
+class StoreBusy(StoreError):
+    """Another process holds what we need."""
+
+
+class ChainError(PoolError):
+    """The node could not be asked, or answered what no node may answer."""
+
+
+class LedgerError(PoolError):
+    """Books that do not balance, or a posting that may not be made: nothing was written."""

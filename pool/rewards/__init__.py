@@ -1,0 +1,1 @@
+"""Reward schemes: pure functions from a window of shares to exact credits."""

@@ -1,0 +1,1 @@
+"""The databases: all SQL of the pool lives here."""

@@ -1,0 +1,149 @@
+"""Opening a SQLite file of the store: durable settings, migrations by number, one writing role at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+from sqlite_utils import Database
+
+from pool.errors import StoreBusy, StoreError
+from pool.store import schema
+
+BUSY_TIMEOUT_S: Final = 10.0
+FILES: Final = {"shares": schema.SHARES, "ledger": schema.LEDGER, "inbox": schema.INBOX}
+
+
+def connect(directory: Path, name: str) -> sqlite3.Connection:
+    """Open ``<directory>/<name>.db`` for writing: WAL, synchronous=FULL, brought to the newest schema.
+
+    With WAL and FULL a commit that returned survives power loss.  The connection is in autocommit mode: use
+    ``transaction``.
+
+    Raises:
+        StoreError: the file cannot be opened, is from a newer release, or is not one of ours.
+        StoreBusy: another process holds it for longer than the busy time-out.
+    """
+    path = directory / f"{name}.db"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        path.chmod(0o640)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection, name, FILES[name])
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise StoreBusy(
+                f"{path} is locked by another process: is a second pool running on it?"
+            ) from error
+        raise StoreError(f"{path} cannot be opened: {error}") from error
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise StoreError(f"{path} cannot be opened: {error}") from error
+    return connection
+
+
+def connect_to_read(directory: Path, name: str) -> sqlite3.Connection:
+    """Open an existing file for reading; SQLite itself refuses writes on this connection.
+
+    Raises:
+        StoreError: there is no such file yet, or it cannot be read.
+    """
+    path = directory / f"{name}.db"
+    try:
+        connection = sqlite3.connect(
+            f"file:{path}?mode=ro",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, name: str, steps: Sequence[str]) -> None:
+    """Apply the schema steps that the file lacks, each in one transaction with its number."""
+    for number, script in enumerate(steps, start=1):
+        with transaction(connection):
+            done: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            if done > len(steps):
+                raise StoreError(
+                    f"{name}.db has schema {done}, this release knows {len(steps)}: update sluice"
+                )
+            if done >= number:
+                continue
+            # executescript would commit behind our back: the statements go one by one
+            for statement in _statements(script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+    Database(connection, use_counts_table=False)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script into its statements, trigger bodies whole."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """One write transaction: the lock is taken at once, so nothing read inside can be out of date.
+
+    Raises:
+        StoreBusy: the lock could not be had within the busy time-out; nothing was written.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise StoreBusy("the database is locked by another process") from error
+        raise
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def sole_role(directory: Path, role: str) -> Iterator[None]:
+    """Hold the role for this process: a second one on the same store is refused, also after a crash.
+
+    An advisory file lock, which the kernel drops with the process.
+
+    Raises:
+        StoreBusy: another process has the role.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock: IO[str] = (directory / f"{role}.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise StoreBusy(
+            f"{directory} has a running {role} already (process {owner}): stop it first"
+        ) from error
+    with lock:
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

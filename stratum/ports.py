@@ -1,0 +1,115 @@
+"""What a Stratum server needs from the pool around it: jobs, a durable share log, and who may mine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from stratum.jobs import Job
+from stratum.units import Height, Target
+
+
+@attrs.frozen
+class Share:
+    """An accepted submission, as it is credited.
+
+    Attributes:
+        account: account name (what precedes the first dot of the username, normalised by the authorizer).
+        worker: worker name, may be empty.
+        target: the share target it was judged and is credited at; its work is derived from it.
+        nbits: of the job's template: fixes the network's work at the time of the share.
+        height: of the block that was being sought.
+        time_ms: when it was judged, Unix milliseconds.
+        job_id: the job.
+        block_hash: display-order hex hash when the header also is a block, else None.
+    """
+
+    account: str
+    worker: str
+    target: Target
+    nbits: int
+    height: Height
+    time_ms: int
+    job_id: str
+    block_hash: str | None = None
+
+
+@attrs.frozen
+class Solution:
+    """A submission whose header meets the network target: a block, to be saved before anything else.
+
+    Attributes:
+        job: the job it was made from.
+        header: 80 bytes.
+        coinbase: the coinbase transaction without witness, extranonces filled in.
+        block_hash: display-order hex.
+        share: the share that will be credited with it (the same object that goes to ``append``), or None when
+            the submission is too late or a duplicate and earns nothing.
+        account: who found it.
+        worker: with which machine.
+    """
+
+    job: Job
+    header: bytes
+    coinbase: bytes
+    block_hash: str
+    share: Share | None
+    account: str
+    worker: str
+
+
+class JobFeed(Protocol):
+    """Where jobs come from."""
+
+    def current(self) -> Job | None:
+        """The newest job, or None while there is nothing to mine on."""
+        ...
+
+    def watch(self, listener: Callable[[Job], None]) -> None:
+        """Call the listener with each new job, from now on."""
+        ...
+
+
+class ShareSink(Protocol):
+    """Where judged work goes."""
+
+    def append(self, batch: Sequence[Share]) -> Deferred[None]:
+        """Write the batch; fires once all of it is on disk, fails if none of it is.
+
+        Nothing of a batch may be acknowledged to its miner before this fires.
+        """
+        ...
+
+    def solved(self, solution: Solution) -> None:
+        """Save the block to disk (synchronously, fsync) and start submitting it.
+
+        Called before the solution's share is appended.  Never raises: what fails here is logged with all
+        that is needed to submit by hand.
+        """
+        ...
+
+
+@attrs.frozen
+class Authorized:
+    """This username may mine.  Attributes: account and worker as they are credited."""
+
+    account: str
+    worker: str
+
+
+@attrs.frozen
+class Refused:
+    """This username may not mine.  Attributes: a reason that a person understands."""
+
+    reason: str
+
+
+class Authorizer(Protocol):
+    """Who may mine."""
+
+    def authorize(self, username: str) -> Authorized | Refused:
+        """Judge a Stratum username (``account`` or ``account.worker``); quick, called in the reactor."""
+        ...
