@@ -250,8 +250,10 @@ PayOutcome = PaySettled | PayFailed | PayUnknown
 
 
 class LightningNode(Protocol):
-    """A node that can pay a BOLT 11 invoice.  Methods raise NodeUnavailable, and nothing else, for a node
-    that cannot be reached or answers nonsense; ``pay`` never raises: it answers PayUnknown.
+    """A node that can pay a BOLT 11 invoice.
+
+    Methods raise NodeUnavailable, and nothing else, for a node that cannot be reached or answers nonsense;
+    ``pay`` never raises: it answers PayUnknown.
     """
 
     async def node_id(self) -> str:

@@ -1,1 +1,1 @@
-"""The house: node, share log, rewards, ledger, site and roles; the only package that imports the two doors."""
+"""The house: node, share log, rewards, ledger, site and roles; it alone imports the two doors."""

@@ -41,7 +41,7 @@ def difficulty_from_target(target: Target) -> Difficulty:
 
 
 def work_from_target(target: Target) -> Work:
-    """Expected hashes to meet the target: 2^256 // (target + 1), as Bitcoin Core's GetBlockProof counts it."""
+    """Expected hashes to meet the target: 2^256 // (target + 1), as Bitcoin Core's GetBlockProof does."""
     return Work((1 << 256) // (target + 1))
 
 

@@ -74,9 +74,10 @@ def connect_to_read(directory: Path, name: str) -> sqlite3.Connection:
 
 def _migrate(connection: sqlite3.Connection, name: str, steps: Sequence[str]) -> None:
     """Apply the schema steps that the file lacks, each in one transaction with its number."""
+    tables = Database(connection, use_counts_table=False)
     for number, script in enumerate(steps, start=1):
         with transaction(connection):
-            done: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            done: int = tables.execute("PRAGMA user_version").fetchone()[0]
             if done > len(steps):
                 raise StoreError(
                     f"{name}.db has schema {done}, this release knows {len(steps)}: update sluice"
@@ -85,9 +86,8 @@ def _migrate(connection: sqlite3.Connection, name: str, steps: Sequence[str]) ->
                 continue
             # executescript would commit behind our back: the statements go one by one
             for statement in _statements(script):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
-    Database(connection, use_counts_table=False)
+                tables.execute(statement)
+            tables.execute(f"PRAGMA user_version = {number}")
 
 
 def _statements(script: str) -> Iterator[str]:

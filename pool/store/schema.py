@@ -51,7 +51,7 @@ SHARES: Final = (
         count INTEGER NOT NULL,
         PRIMARY KEY (hour_s, code)
     ) WITHOUT ROWID;
-    CREATE TABLE boot (                  -- one row for each start of a front: its nonce makes coinbases differ
+    CREATE TABLE boot (                  -- one row for each start of a front: coinbases differ by it
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         front_id INTEGER NOT NULL,
         started_ms INTEGER NOT NULL
@@ -113,10 +113,18 @@ LEDGER: Final = (
         INSERT INTO balance (account, amount_msat) VALUES (new.account, new.amount_msat)
         ON CONFLICT (account) DO UPDATE SET amount_msat = amount_msat + excluded.amount_msat;
     END;
-    CREATE TRIGGER posting_is_final BEFORE UPDATE ON posting BEGIN SELECT RAISE(ABORT, 'postings are append-only'); END;
-    CREATE TRIGGER posting_stays BEFORE DELETE ON posting BEGIN SELECT RAISE(ABORT, 'postings are append-only'); END;
-    CREATE TRIGGER journal_is_final BEFORE UPDATE ON journal BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-    CREATE TRIGGER journal_stays BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+    CREATE TRIGGER posting_is_final BEFORE UPDATE ON posting BEGIN
+        SELECT RAISE(ABORT, 'postings are append-only');
+    END;
+    CREATE TRIGGER posting_stays BEFORE DELETE ON posting BEGIN
+        SELECT RAISE(ABORT, 'postings are append-only');
+    END;
+    CREATE TRIGGER journal_is_final BEFORE UPDATE ON journal BEGIN
+        SELECT RAISE(ABORT, 'the journal is append-only');
+    END;
+    CREATE TRIGGER journal_stays BEFORE DELETE ON journal BEGIN
+        SELECT RAISE(ABORT, 'the journal is append-only');
+    END;
     CREATE TABLE payment (               -- Lightning payments: see payouts.payment for the moves
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         claim_id INTEGER NOT NULL UNIQUE,
