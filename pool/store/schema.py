@@ -199,5 +199,6 @@ INBOX: Final = (
         answer_by_ms INTEGER NOT NULL,
         UNIQUE (k1_hash, invoice)
     );
+    CREATE INDEX claim_by_time ON claim(answer_by_ms);
     """,
 )

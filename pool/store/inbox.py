@@ -1,0 +1,100 @@
+"""The web's own file: accounts asked for and claims filed.  Nothing here moves money; the payer decides."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from payouts.ports import Claim
+from pool.errors import StoreError
+from pool.store.database import transaction
+
+
+@attrs.frozen
+class NewAccount:
+    """An account that was asked for.  Attributes: name, hex SHA-256 of its secret, Unix milliseconds."""
+
+    name: str
+    secret_hash: str
+    created_ms: int
+
+
+class InboxStore:
+    """Writes ``inbox.db``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def ask_for_account(self, account: NewAccount) -> None:
+        """File a new account; the book takes it over.
+
+        Raises:
+            StoreError: the name is taken.
+        """
+        try:
+            with transaction(self._connection) as tx:
+                tx.execute(
+                    "INSERT INTO new_account (name, secret_hash, created_ms) VALUES (?, ?, ?)",
+                    (account.name, account.secret_hash, account.created_ms),
+                )
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"there is an account named {account.name} already") from error
+
+    def file(self, claim: Claim) -> Claim:
+        """File a claim (its claim_id is ignored); the same k1 and invoice twice is one claim, the first."""
+        with transaction(self._connection) as tx:
+            tx.execute(
+                "INSERT OR IGNORE INTO claim"
+                " (account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms) VALUES (?, ?, ?, ?, ?, ?)",
+                attrs.astuple(claim)[1:],
+            )
+            row = tx.execute(
+                f"{_SELECT_CLAIM} WHERE k1_hash = ? AND invoice = ?", (claim.k1_hash, claim.invoice)
+            ).fetchone()
+        return Claim(*row)
+
+
+class InboxReader:
+    """Reads ``inbox.db`` for the book (accounts) and the payer (claims)."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def accounts_after(self, number: int) -> list[tuple[int, NewAccount]]:
+        """Accounts asked for behind a row number, with theirs."""
+        rows = self._connection.execute(
+            "SELECT id, name, secret_hash, created_ms FROM new_account WHERE id > ? ORDER BY id", (number,)
+        )
+        return [(row[0], NewAccount(*row[1:])) for row in rows]
+
+    def claims_due(self, now_ms: int) -> list[Claim]:
+        """Claims that may still be answered, oldest first; what is past its time is void."""
+        rows = self._connection.execute(f"{_SELECT_CLAIM} WHERE answer_by_ms >= ? ORDER BY id", (now_ms,))
+        return [Claim(*row) for row in rows]
+
+
+class ClaimQueue:
+    """The payer's ClaimInbox: claims of ``inbox.db`` that ``ledger.db`` has no answer for."""
+
+    def __init__(self, inbox: InboxReader, ledger: sqlite3.Connection, now_ms: Callable[[], int]) -> None:
+        self._inbox = inbox
+        self._ledger = ledger
+        self._now_ms = now_ms
+
+    def unanswered(self, limit: int) -> Sequence[Claim]:
+        """See payouts.ports.ClaimInbox."""
+        waiting = []
+        for claim in self._inbox.claims_due(self._now_ms()):
+            answered = self._ledger.execute(
+                "SELECT 1 FROM claim WHERE claim_id = ?", (claim.claim_id,)
+            ).fetchone()
+            if answered is None:
+                waiting.append(claim)
+            if len(waiting) == limit:
+                break
+        return waiting
+
+
+_SELECT_CLAIM = "SELECT id, account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms FROM claim"

@@ -1,0 +1,153 @@
+"""The share log: shares, and the blocks among them, written in groups, each group one durable transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+
+from pool.store.database import transaction
+from stratum.ports import Share
+from stratum.units import Target
+
+
+@attrs.frozen
+class Found:
+    """A solved block as the log keeps it; the columns are those of table ``found``."""
+
+    hash: str
+    prev_hash: str
+    height: int
+    account: str
+    worker: str
+    address: str
+    found_ms: int
+    file: str
+
+
+class ShareStore:
+    """Writes ``shares.db``; one connection, used by one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection, front_id: int) -> None:
+        self._connection = connection
+        self._front_id = front_id
+        self._target_ids: dict[Target, int] = {}
+        self._used_addresses: set[str] = set()
+        self._last_found = 0
+
+    def boot(self, now_ms: int) -> int:
+        """Record a start of this front; the answer is a number that no other start has."""
+        with transaction(self._connection) as tx:
+            row: tuple[int] = tx.execute(
+                "INSERT INTO boot (front_id, started_ms) VALUES (?, ?) RETURNING id", (self._front_id, now_ms)
+            ).fetchone()
+        return row[0]
+
+    def write(self, batch: Sequence[Share], found: Mapping[str, Found]) -> None:
+        """Write a batch, with the blocks among it, in one transaction; on disk on return.
+
+        Args:
+            batch: accepted shares in the order in which they were judged.
+            found: by block hash, what is known of each share that is a block.  A block that the log has
+                already leaves its share out: the same header is never credited twice.
+
+        Raises:
+            StoreBusy, sqlite3.Error: nothing of the batch was written.
+        """
+        new_targets: dict[Target, int] = {}
+        with transaction(self._connection) as tx:
+            for target in {share.target for share in batch} - self._target_ids.keys():
+                new_targets[target] = self._target_id(tx, target)
+            ids = self._target_ids | new_targets
+            plain: list[Share] = []
+            for share in batch:
+                if share.block_hash is None:
+                    plain.append(share)
+                    continue
+                # the log id of a winning share bounds the block's window: rows keep the order of judging
+                self._insert(tx, plain, ids)
+                plain.clear()
+                self._insert_winning(tx, share, ids, found[share.block_hash])
+            self._insert(tx, plain, ids)
+        self._target_ids = ids
+
+    def write_without_share(self, found: Found) -> None:
+        """Record a block whose submission earned no share (too late, or a duplicate)."""
+        with transaction(self._connection) as tx:
+            self._insert_found(tx, found, None)
+
+    def _target_id(self, tx: sqlite3.Connection, target: Target) -> int:
+        blob = target.to_bytes(32, "big")
+        tx.execute("INSERT OR IGNORE INTO target (target) VALUES (?)", (blob,))
+        row: tuple[int] = tx.execute("SELECT id FROM target WHERE target = ?", (blob,)).fetchone()
+        return row[0]
+
+    def _row(self, share: Share, ids: Mapping[Target, int]) -> tuple[str | int, ...]:
+        return (
+            share.account,
+            share.worker,
+            ids[share.target],
+            share.nbits,
+            share.height,
+            share.time_ms,
+            self._front_id,
+            share.job_id,
+        )
+
+    def _insert(self, tx: sqlite3.Connection, shares: Iterable[Share], ids: Mapping[Target, int]) -> None:
+        tx.executemany(_INSERT_SHARE, [self._row(share, ids) for share in shares])
+
+    def _insert_winning(
+        self, tx: sqlite3.Connection, share: Share, ids: Mapping[Target, int], found: Found
+    ) -> None:
+        if tx.execute("SELECT 1 FROM found WHERE hash = ?", (found.hash,)).fetchone():
+            return
+        cursor = tx.execute(_INSERT_SHARE, self._row(share, ids))
+        self._insert_found(tx, found, cursor.lastrowid)
+
+    @staticmethod
+    def _insert_found(tx: sqlite3.Connection, found: Found, share_id: int | None) -> None:
+        tx.execute(
+            "INSERT OR IGNORE INTO found"
+            " (share_id, hash, prev_hash, height, account, worker, address, found_ms, file)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (share_id, *attrs.astuple(found)),
+        )
+
+    def record_submission(self, block_hash: str, node: str, result: str, at_ms: int) -> None:
+        """Keep what a node said to a block."""
+        with transaction(self._connection) as tx:
+            tx.execute(
+                "INSERT INTO submission (hash, node, result, at_ms) VALUES (?, ?, ?, ?)",
+                (block_hash, node, result, at_ms),
+            )
+
+    def count_rejected(self, counts: Mapping[int, int], hour_s: int) -> None:
+        """Add to the hourly counts of rejected submissions, by error code."""
+        with transaction(self._connection) as tx:
+            tx.executemany(
+                "INSERT INTO rejected (hour_s, code, count) VALUES (?, ?, ?)"
+                " ON CONFLICT (hour_s, code) DO UPDATE SET count = count + excluded.count",
+                [(hour_s, code, count) for code, count in counts.items()],
+            )
+
+    def has_found(self, block_hash: str) -> bool:
+        """Whether the log has this block."""
+        row = self._connection.execute("SELECT 1 FROM found WHERE hash = ?", (block_hash,)).fetchone()
+        return row is not None
+
+    def used_addresses(self) -> set[str]:
+        """Every address that a found block pays, of all fronts; each call reads only what is new."""
+        for number, address in self._connection.execute(
+            "SELECT id, address FROM found WHERE id > ? ORDER BY id", (self._last_found,)
+        ):
+            self._last_found = number
+            self._used_addresses.add(address)
+        return self._used_addresses
+
+
+_INSERT_SHARE = (
+    "INSERT INTO share (account, worker, target_id, nbits, height, time_ms, front_id, job)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
