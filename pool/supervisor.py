@@ -102,7 +102,7 @@ class Supervisor:
         ran_s = self._reactor.seconds() - child.started_s
         if ran_s >= STEADY_S:
             role.backoff_s = FIRST_BACKOFF_S
-        how = "by itself" if reason.check(ProcessDone) else str(reason.value)
+        how = "by itself" if isinstance(reason.value, ProcessDone) else str(reason.value)
         self._log.error(
             "{role} ended after {ran_s:.1f} s ({how}); starting it again in {wait_s:.1f} s",
             role=role.name,

@@ -42,7 +42,7 @@ class ClaimReader:
 
     def taken_with(self, k1_hash: str) -> Answer | None:
         """The answer of the one claim that was taken with this k1."""
-        return self._answer("claim.k1_hash = ? AND claim.taken = 1", k1_hash)
+        return self._answer(f"{_SELECT_ANSWER} WHERE claim.k1_hash = ? AND claim.taken = 1", k1_hash)
 
     def answer_to(self, claim: Claim) -> Answer | None:
         """The payer's answer to a claim.
@@ -51,19 +51,21 @@ class ClaimReader:
         from one, can never read another claim's answer as its own.
         """
         return self._answer(
-            "claim.claim_id = ? AND claim.k1_hash = ? AND claim.invoice = ?",
+            f"{_SELECT_ANSWER} WHERE claim.claim_id = ? AND claim.k1_hash = ? AND claim.invoice = ?",
             claim.claim_id,
             claim.k1_hash,
             claim.invoice,
         )
 
-    def _answer(self, condition: str, *values: str | int) -> Answer | None:
-        row = self._connection.execute(
-            "SELECT claim.invoice, claim.taken, payment.state, coalesce(claim.reason, payment.reason)"
-            f" FROM claim LEFT JOIN payment USING (claim_id) WHERE {condition}",
-            values,
-        ).fetchone()
+    def _answer(self, query: str, *values: str | int) -> Answer | None:
+        row = self._connection.execute(query, values).fetchone()
         if row is None:
             return None
         invoice, taken, state, reason = row
         return Answer(invoice, bool(taken), None if state is None else PaymentState(state), reason)
+
+
+_SELECT_ANSWER = (
+    "SELECT claim.invoice, claim.taken, payment.state, coalesce(claim.reason, payment.reason)"
+    " FROM claim LEFT JOIN payment USING (claim_id)"
+)

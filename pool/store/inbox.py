@@ -47,7 +47,8 @@ class InboxStore:
         with transaction(self._connection) as tx:
             tx.execute(
                 "INSERT OR IGNORE INTO claim"
-                " (account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms) VALUES (?, ?, ?, ?, ?, ?)",
+                " (account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 attrs.astuple(claim)[1:],
             )
             row = tx.execute(
