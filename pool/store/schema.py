@@ -110,8 +110,9 @@ LEDGER: Final = (
         CHECK (account NOT LIKE 'assets:%' OR amount_msat >= 0)
     ) WITHOUT ROWID;
     CREATE TRIGGER posting_adds AFTER INSERT ON posting BEGIN
-        INSERT INTO balance (account, amount_msat) VALUES (new.account, new.amount_msat)
-        ON CONFLICT (account) DO UPDATE SET amount_msat = amount_msat + excluded.amount_msat;
+        -- two steps: an upsert would hold the checks against the posting, not against the new balance
+        INSERT INTO balance (account, amount_msat) VALUES (new.account, 0) ON CONFLICT DO NOTHING;
+        UPDATE balance SET amount_msat = amount_msat + new.amount_msat WHERE account = new.account;
     END;
     CREATE TRIGGER posting_is_final BEFORE UPDATE ON posting BEGIN
         SELECT RAISE(ABORT, 'postings are append-only');

@@ -1,0 +1,192 @@
+"""What a share is worth, how shares are summed into slices, and how a window is cut out of the share log.
+
+A share scores ``work(target) / work(network target)``, both fixed when it was submitted.  A window of X units
+goes from its newest share backwards (by log id) until the scores reach X; the share that crosses the border
+is counted in part.  Shares of one account with the same share target and the same nBits are worth the same,
+so sums of counts lose nothing: the result does not depend on how the log was sliced.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from math import lcm
+from typing import NamedTuple
+
+import attrs
+
+from stratum.units import Target, Work, target_from_nbits, work_from_target
+
+
+class Kind(NamedTuple):
+    """What makes shares worth the same to the same account."""
+
+    account: str
+    nbits: int
+    target: Target
+
+
+@attrs.frozen
+class Slice:
+    """Some shares of one kind whose log ids lie in ``first_id … last_id`` (others may lie between them).
+
+    Attributes:
+        account: who is credited.
+        nbits: compact network target of the shares' job.
+        target: share target.
+        count: how many shares, at least 1.
+        first_id: smallest log id among them.
+        last_id: greatest log id among them.
+    """
+
+    account: str
+    nbits: int
+    target: Target
+    count: int
+    first_id: int
+    last_id: int
+
+
+@attrs.frozen
+class Chunk:
+    """All shares with log ids from ``first_id`` to ``last_id``, both included, summed into slices."""
+
+    first_id: int
+    last_id: int
+    slices: Sequence[Slice]
+
+
+@attrs.frozen
+class Border:
+    """The share that the window's border cuts.  Attributes: log id, its account, the score still inside."""
+
+    share_id: int
+    account: str
+    part: Fraction
+
+
+@attrs.frozen
+class Window:
+    """The shares that a block is divided among.
+
+    Attributes:
+        size: X, in units of network work.
+        last_id: newest log id the window may hold (the winning share's).
+        first_id: oldest log id that is counted at all, 0 when there is none.
+        counts: whole shares by kind.
+        border: the share that is counted in part, or None.
+        full: whether the scores reach X; else the log ended before.
+    """
+
+    size: Fraction
+    last_id: int
+    first_id: int
+    counts: Mapping[Kind, int]
+    border: Border | None
+    full: bool
+
+
+Rows = Callable[[int, int], Iterator[Slice]]
+"""Reads single shares (slices of count 1) of an id range, newest first."""
+
+
+def network_work(nbits: int) -> Work:
+    """Expected hashes for a block at these nBits.
+
+    Raises:
+        ValueError: nBits that no header carries.
+    """
+    return work_from_target(target_from_nbits(nbits))
+
+
+def score(nbits: int, target: Target) -> Fraction:
+    """What one share scores: its work over the network's work when it was submitted, exactly."""
+    return Fraction(work_from_target(target), network_work(nbits))
+
+
+def cut(chunks: Iterable[Chunk], rows: Rows, size: Fraction, last_id: int) -> Window:
+    """Cut the window of ``size`` units that ends with ``last_id``.
+
+    Args:
+        chunks: disjoint id ranges, newest first, none beyond ``last_id``; read only as far as needed.
+        rows: reads the one chunk that holds the border share by share.
+        size: X, positive.
+        last_id: log id of the winning share, included.
+
+    Raises:
+        ValueError: the size is not positive, or a share carries impossible nBits.
+    """
+    if size <= 0:
+        raise ValueError("a window has a positive size")
+    counts: Counter[Kind] = Counter()
+    room, first_id = size, 0
+    for chunk in chunks:
+        scores = _scores(chunk.slices)
+        worth = _worth(chunk.slices, scores)
+        if worth > room:
+            border, oldest = _cut_rows(rows(chunk.first_id, chunk.last_id), scores, room, counts)
+            return Window(size, last_id, oldest, counts, border, full=True)
+        for part in chunk.slices:
+            counts[Kind(part.account, part.nbits, part.target)] += part.count
+        room -= worth
+        first_id = min((part.first_id for part in chunk.slices), default=first_id)
+        if room == 0:
+            return Window(size, last_id, first_id, counts, None, full=True)
+    return Window(size, last_id, first_id, counts, None, full=False)
+
+
+def weights(window: Window) -> tuple[dict[str, int], int]:
+    """Each account's score in the window as integers over one common denominator.
+
+    Returns:
+        The accounts' numerators, and the denominator: numerator / denominator is the score in units.
+    """
+    works = {kind.nbits: network_work(kind.nbits) for kind in window.counts}
+    denominator = lcm(*works.values(), window.border.part.denominator if window.border else 1)
+    share_works = {target: work_from_target(target) for target in {kind.target for kind in window.counts}}
+    factors = {nbits: denominator // work for nbits, work in works.items()}
+    result: dict[str, int] = {}
+    for kind, count in window.counts.items():
+        weight = count * share_works[kind.target] * factors[kind.nbits]
+        result[kind.account] = result.get(kind.account, 0) + weight
+    if window.border is not None:
+        part = window.border.part
+        weight = part.numerator * (denominator // part.denominator)
+        result[window.border.account] = result.get(window.border.account, 0) + weight
+    return result, denominator
+
+
+def _scores(slices: Iterable[Slice]) -> dict[tuple[int, Target], Fraction]:
+    return {pair: score(*pair) for pair in {(part.nbits, part.target) for part in slices}}
+
+
+def _worth(slices: Iterable[Slice], scores: Mapping[tuple[int, Target], Fraction]) -> Fraction:
+    counts: Counter[tuple[int, Target]] = Counter()
+    for part in slices:
+        counts[part.nbits, part.target] += part.count
+    return sum((count * scores[pair] for pair, count in counts.items()), Fraction(0))
+
+
+def _cut_rows(
+    rows: Iterable[Slice],
+    scores: Mapping[tuple[int, Target], Fraction],
+    room: Fraction,
+    counts: Counter[Kind],
+) -> tuple[Border | None, int]:
+    """Count single shares, newest first, until the room is used up; answers the border and the oldest id."""
+    # integers over one denominator: a chunk has many rows, and adding fractions costs a gcd for each
+    denominator = lcm(room.denominator, *(each.denominator for each in scores.values()))
+    worth = {pair: int(each * denominator) for pair, each in scores.items()}
+    left = int(room * denominator)
+    oldest = 0
+    for row in rows:
+        if left == 0:
+            return None, oldest
+        oldest = row.last_id
+        value = worth[row.nbits, row.target]
+        if value > left:
+            return Border(row.last_id, row.account, Fraction(left, denominator)), oldest
+        counts[Kind(row.account, row.nbits, row.target)] += 1
+        left -= value
+    raise ValueError("the chunk's rows are worth less than its slices")

@@ -1,0 +1,197 @@
+"""The journal in ``ledger.db``: posting entries exactly once, their hash chain, balances and statements."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, cast
+
+import attrs
+
+from payouts.money import Msat
+from pool.errors import LedgerError
+from pool.ledger import GENESIS, RESIDUAL, Entry, Posting, entry_hash, memo_text, miner
+from pool.store.database import transaction
+from pool.store.inbox import NewAccount
+
+
+class StockAddress(NamedTuple):
+    """An address that coinbases may pay to, made by the payer's wallet."""
+
+    id: int
+    address: str
+    script: bytes
+
+
+@attrs.frozen
+class Line:
+    """One movement on a miner's statement.  ``amount`` is in the miner's favour when positive."""
+
+    journal_id: int
+    key: str
+    kind: str
+    time_ms: int
+    part: str
+    amount: Msat
+
+
+class LedgerStore:
+    """Reads and writes the journal; one connection, used by one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The transaction that is open on this connection, or else a new one around the block.
+
+        Raises:
+            StoreBusy: the write lock could not be had in time.
+        """
+        if self._connection.in_transaction:
+            yield self._connection
+            return
+        with transaction(self._connection) as connection:
+            yield connection
+
+    def post(self, entry: Entry, time_ms: int) -> bool:
+        """Write an entry with its postings, unless it has been written.
+
+        Args:
+            entry: balanced, from a constructor of pool.ledger.
+            time_ms: Unix milliseconds.
+
+        Returns:
+            Whether it was written now; False when the same entry was there.
+
+        Raises:
+            LedgerError: the key stands for something else already, or an account would be overdrawn.
+        """
+        memo = memo_text(entry.memo)
+        with self.transaction() as tx:
+            written = self.entry(entry.key)
+            if written is not None:
+                if (written.kind, memo_text(written.memo), written.postings) == (
+                    entry.kind,
+                    memo,
+                    entry.postings,
+                ):
+                    return False
+                raise LedgerError(f"{entry.key} is in the journal with other content")
+            previous = self.head()
+            digest = entry_hash(previous, entry.key, entry.kind, time_ms, memo, entry.postings)
+            cursor = tx.execute(
+                "INSERT INTO journal (key, kind, time_ms, memo, previous, hash) VALUES (?, ?, ?, ?, ?, ?)",
+                (entry.key, entry.kind, time_ms, memo, previous, digest),
+            )
+            self._write_postings(tx, cursor.lastrowid, entry)
+        return True
+
+    def _write_postings(self, tx: sqlite3.Connection, journal_id: int | None, entry: Entry) -> None:
+        # credits to liabilities and debits to assets first or last makes no difference: each account is
+        # touched once in an entry, so the table's checks see final balances only
+        try:
+            tx.executemany(
+                "INSERT INTO posting (journal_id, account, amount_msat) VALUES (?, ?, ?)",
+                [(journal_id, posting.account, posting.amount) for posting in entry.postings],
+            )
+        except sqlite3.IntegrityError as error:
+            raise LedgerError(f"{entry.key} would overdraw an account: {self._overdrawn(entry)}") from error
+
+    def _overdrawn(self, entry: Entry) -> str:
+        # inside the failed transaction: balances show what the statement left, so look for the first
+        # account that the whole entry would take to the wrong side
+        for posting in entry.postings:
+            after = self.balance(posting.account) + posting.amount
+            if posting.account.startswith("assets:") and after < 0:
+                return posting.account
+            if posting.account.startswith("liabilities:") and after > 0:
+                return posting.account
+        return entry.kind
+
+    def head(self) -> str:
+        """Hash of the newest entry, or GENESIS."""
+        row = self._connection.execute("SELECT hash FROM journal ORDER BY id DESC LIMIT 1").fetchone()
+        return GENESIS if row is None else str(row[0])
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry with this key, as it was written."""
+        row = self._connection.execute("SELECT id, kind, memo FROM journal WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        journal_id, kind, memo = row
+        postings = self._connection.execute(
+            "SELECT account, amount_msat FROM posting WHERE journal_id = ? ORDER BY id", (journal_id,)
+        )
+        sides = tuple(Posting(account, Msat(amount)) for account, amount in postings)
+        return Entry(key, kind, cast(Mapping[str, object], json.loads(memo)), sides)
+
+    def balance(self, account: str) -> Msat:
+        """Balance of a ledger account, debit positive; zero for one that never moved."""
+        row = self._connection.execute(
+            "SELECT amount_msat FROM balance WHERE account = ?", (account,)
+        ).fetchone()
+        return Msat(0 if row is None else row[0])
+
+    def balances(self) -> dict[str, Msat]:
+        """Balances of all ledger accounts that ever moved, debit positive, by name."""
+        rows = self._connection.execute("SELECT account, amount_msat FROM balance ORDER BY account")
+        return {account: Msat(amount) for account, amount in rows}
+
+    def residual(self) -> Msat:
+        """What divisions have left over so far, positive: it goes into the next one."""
+        return Msat(-self.balance(RESIDUAL))
+
+    def statement(self, account: str, *, before: int | None = None, limit: int = 100) -> Sequence[Line]:
+        """The newest movements of a miner's balances, newest first.
+
+        Args:
+            account: the miner's.
+            before: only entries with a smaller journal id, to read on from a page's last line.
+            limit: of entries' lines.
+        """
+        parts = {miner(account, part): part for part in ("immature", "available", "held")}
+        rows = self._connection.execute(
+            "SELECT journal.id, key, kind, time_ms, account, -amount_msat FROM posting"
+            " JOIN journal ON journal.id = journal_id"
+            " WHERE account IN (?, ?, ?) AND journal_id < ? ORDER BY journal_id DESC, posting.id LIMIT ?",
+            (*parts, 2**63 - 1 if before is None else before, limit),
+        )
+        return [
+            Line(number, key, kind, time_ms, parts[name], Msat(amount))
+            for number, key, kind, time_ms, name, amount in rows
+        ]
+
+    def take_over_accounts(self, rows: Sequence[NewAccount]) -> int:
+        """Make the pool accounts that were asked for; those that exist are left alone.
+
+        Returns:
+            How many are new.
+        """
+        with self.transaction() as tx:
+            before = tx.total_changes
+            tx.executemany(
+                "INSERT OR IGNORE INTO account (name, secret_hash, created_ms) VALUES (?, ?, ?)",
+                [(row.name, row.secret_hash, row.created_ms) for row in rows],
+            )
+            return tx.total_changes - before
+
+    def add_addresses(self, made: Sequence[tuple[str, bytes]], now_ms: int) -> None:
+        """Put addresses and their scripts on the stock, in order; known ones stay where they are."""
+        with self.transaction() as tx:
+            tx.executemany(
+                "INSERT OR IGNORE INTO address_stock (address, script, made_ms) VALUES (?, ?, ?)",
+                [(address, script, now_ms) for address, script in made],
+            )
+
+    def addresses(self) -> Sequence[StockAddress]:
+        """Every address of the stock, lowest id first."""
+        rows = self._connection.execute("SELECT id, address, script FROM address_stock ORDER BY id")
+        return [StockAddress(*row) for row in rows]
+
+    def owns_script(self, script: bytes) -> bool:
+        """Whether the payer's wallet made an address with this script."""
+        row = self._connection.execute("SELECT 1 FROM address_stock WHERE script = ?", (script,)).fetchone()
+        return row is not None
