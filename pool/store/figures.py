@@ -1,0 +1,92 @@
+"""What reads of the store answer: frozen records for the site, the metrics and the command line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from payouts.money import Msat
+from pool.store.activity import Hashrate
+
+_NOTHING: Final = Msat(0)
+
+
+@attrs.frozen
+class PoolStats:
+    """The pool at a glance.
+
+    Attributes:
+        hashrate: over the last ten minutes.
+        hashrate_hour: over the last hour.
+        accounts: how many found a share within ten minutes.
+        workers: how many machines of theirs.
+        newest_share_ms: Unix milliseconds of the newest share, None without any.
+        round_effort: work since the last block that the pool found, in parts of a block's expected work.
+    """
+
+    hashrate: Hashrate
+    hashrate_hour: Hashrate
+    accounts: int
+    workers: int
+    newest_share_ms: int | None
+    round_effort: float
+
+
+@attrs.frozen
+class BlockRow:
+    """A block that the pool found; ``effort`` is work spent on it over the expected work, None if unknown."""
+
+    hash: str
+    height: int
+    account: str
+    state: str
+    confirmations: int
+    value_msat: Msat | None
+    found_ms: int
+    effort: float | None
+
+
+@attrs.frozen
+class Balances:
+    """What the pool owes an account: immature, ready to be paid, and held by payments under way."""
+
+    immature: Msat = _NOTHING
+    available: Msat = _NOTHING
+    held: Msat = _NOTHING
+
+
+@attrs.frozen
+class RewardRow:
+    """An account's part of one block."""
+
+    block_hash: str
+    height: int | None
+    state: str | None
+    amount_msat: Msat
+    time_ms: int
+
+
+@attrs.frozen
+class StatementRow:
+    """One posting to an account's balance ``part``; positive: the pool owes more."""
+
+    journal_id: int
+    time_ms: int
+    kind: str
+    key: str
+    part: str
+    amount_msat: Msat
+
+
+@attrs.frozen
+class PaymentRow:
+    """A payment to an account; ``way`` is lightning or onchain, ``reference`` a payment hash or a txid."""
+
+    way: str
+    reference: str
+    amount_msat: Msat
+    fee_msat: Msat | None
+    state: str
+    reason: str | None
+    created_ms: int

@@ -1,0 +1,273 @@
+"""What the site, the metrics and the command line read from the store; nothing here ever writes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from payouts.money import MSAT_PER_SAT, Msat
+from pool.store.activity import Activity, Hashrate, Worker
+from pool.store.database import connect_to_read
+from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow, StatementRow
+from stratum.units import Target, target_from_nbits, work_from_target
+
+MINERS: Final = "liabilities:miners:"
+NOW_WINDOW_S: Final = 600
+HOUR_WINDOW_S: Final = 3600
+
+
+class Queries:
+    """Reads of one store directory, in which files may not exist yet.  Safe to call from several threads."""
+
+    def __init__(self, directory: Path) -> None:
+        """Args: directory: where shares.db and ledger.db are, or will be."""
+        self._directory = directory
+        self._lock = threading.RLock()
+        self._open: dict[str, sqlite3.Connection] = {}
+        self._activity: Activity | None = None
+        self._efforts: dict[int, float] = {}
+        self._round: tuple[int, int, float] = (0, 0, 0.0)
+
+    def close(self) -> None:
+        """Close the files."""
+        with self._lock:
+            for connection in self._open.values():
+                connection.close()
+            self._open.clear()
+            self._activity = None
+
+    def pool(self, now_ms: int) -> PoolStats:
+        """The pool's figures now."""
+        with self._lock:
+            hashrate, hour, accounts, workers = self._rates(now_ms)
+            newest = self._rows("shares", "SELECT time_ms FROM share ORDER BY id DESC LIMIT 1")
+            return PoolStats(
+                hashrate, hour, accounts, workers, newest[0][0] if newest else None, self._round_effort()
+            )
+
+    def account_hashrate(self, account: str, now_ms: int) -> tuple[Hashrate, Hashrate]:
+        """An account's hashrate over the last ten minutes and over the last hour."""
+        with self._lock:
+            activity = self._followed(now_ms)
+            if activity is None:
+                nothing = Hashrate(0.0, 0.0, 0.0, 0, float(NOW_WINDOW_S))
+                return nothing, attrs.evolve(nothing, span_s=float(HOUR_WINDOW_S))
+            return (
+                activity.account(account, now_ms, NOW_WINDOW_S),
+                activity.account(account, now_ms, HOUR_WINDOW_S),
+            )
+
+    def workers(self, account: str, now_ms: int) -> list[Worker]:
+        """The machines of an account that were seen within the hour, by name."""
+        with self._lock:
+            activity = self._followed(now_ms)
+            return [] if activity is None else activity.workers(account, now_ms, NOW_WINDOW_S)
+
+    def blocks(self, limit: int) -> list[BlockRow]:
+        """The newest blocks, newest first: as the book knows them, or just submitted."""
+        with self._lock:
+            known = {
+                row[0]: row[1:]
+                for row in self._rows(
+                    "ledger",
+                    "SELECT hash, state, confirmations, value_msat FROM block ORDER BY found_id DESC LIMIT ?",
+                    limit,
+                )
+            }
+            found = self._rows(
+                "shares",
+                "SELECT id, hash, height, account, found_ms, share_id FROM found ORDER BY id DESC LIMIT ?",
+                limit,
+            )
+            rows = []
+            for found_id, block_hash, height, account, found_ms, share_id in found:
+                state, confirmations, value = known.get(block_hash, ("submitted", 0, None))
+                effort = None if share_id is None else self._effort(found_id, share_id)
+                rows.append(
+                    BlockRow(block_hash, height, account, state, confirmations, value, found_ms, effort)
+                )
+            return rows
+
+    def balances(self, account: str) -> Balances:
+        """What the pool owes an account; zeros for one that it never heard of."""
+        rows = self._rows(
+            "ledger",
+            "SELECT account, -amount_msat FROM balance WHERE account IN (?, ?, ?)",
+            *_parts(account),
+        )
+        return Balances(**{name.rpartition(":")[2]: Msat(amount) for name, amount in rows})
+
+    def rewards(self, account: str, limit: int) -> list[RewardRow]:
+        """The newest rewards of an account, newest first (``reward:{blockhash}:{n}`` in the journal)."""
+        rows = self._rows(
+            "ledger",
+            "SELECT substr(j.key, 8, 64), -SUM(p.amount_msat), j.time_ms FROM posting p"
+            " JOIN journal j ON j.id = p.journal_id"
+            " WHERE p.account = ? AND j.key LIKE 'reward:%' GROUP BY j.id ORDER BY j.id DESC LIMIT ?",
+            f"{MINERS}{account}:immature",
+            limit,
+        )
+        return [self._reward(*row) for row in rows]
+
+    def statement(self, account: str, limit: int) -> list[StatementRow]:
+        """The newest postings to an account's balances, newest first."""
+        rows = self._rows(
+            "ledger",
+            "SELECT j.id, j.time_ms, j.kind, j.key, p.account, -p.amount_msat FROM posting p"
+            " JOIN journal j ON j.id = p.journal_id WHERE p.account IN (?, ?, ?)"
+            " ORDER BY p.id DESC LIMIT ?",
+            *_parts(account),
+            limit,
+        )
+        return [
+            StatementRow(journal_id, time_ms, kind, key, name.rpartition(":")[2], Msat(amount))
+            for journal_id, time_ms, kind, key, name, amount in rows
+        ]
+
+    def payments(self, account: str, limit: int) -> list[PaymentRow]:
+        """The newest payments of an account over both ways, newest first."""
+        rows = self._rows(
+            "ledger",
+            "SELECT 'lightning', payment_hash, amount_msat, fee_msat, state, reason, created_ms"
+            " FROM payment WHERE account = ?1"
+            " UNION ALL"
+            " SELECT 'onchain', b.txid, o.amount_sat * ?2, NULL, b.state, b.reason, b.created_ms"
+            " FROM batch_output o JOIN batch b ON b.id = o.batch_id WHERE o.account = ?1"
+            " ORDER BY 7 DESC LIMIT ?3",
+            account,
+            MSAT_PER_SAT,
+            limit,
+        )
+        return [PaymentRow(*row) for row in rows]
+
+    def ledger_balances(self) -> dict[str, int]:
+        """Every ledger account's balance in msat: debit positive, credit negative."""
+        return dict(self._rows("ledger", "SELECT account, amount_msat FROM balance ORDER BY account"))
+
+    def payments_by_state(self) -> dict[tuple[str, str], int]:
+        """How many payments there are by (way, state)."""
+        rows = self._rows(
+            "ledger",
+            "SELECT 'lightning', state, COUNT(*) FROM payment GROUP BY state"
+            " UNION ALL SELECT 'onchain', state, COUNT(*) FROM batch GROUP BY state",
+        )
+        return {(way, state): count for way, state, count in rows}
+
+    def blocks_by_state(self) -> dict[str, int]:
+        """How many blocks there are by state; those that the book has not read yet are submitted."""
+        with self._lock:
+            states = dict(self._rows("ledger", "SELECT state, COUNT(*) FROM block GROUP BY state"))
+            found = self._rows("shares", "SELECT COUNT(*) FROM found")
+            unread = max(0, (found[0][0] if found else 0) - sum(states.values()))
+            if unread:
+                states["submitted"] = states.get("submitted", 0) + unread
+            return states
+
+    def newest_share_ms(self) -> int | None:
+        """When the newest share was found, Unix milliseconds."""
+        rows = self._rows("shares", "SELECT time_ms FROM share ORDER BY id DESC LIMIT 1")
+        return rows[0][0] if rows else None
+
+    def rejected(self, since_s: int) -> dict[int, int]:
+        """Refused submissions by Stratum error code, in the hours that began at the Unix second or later."""
+        return dict(
+            self._rows(
+                "shares", "SELECT code, SUM(count) FROM rejected WHERE hour_s >= ? GROUP BY code", since_s
+            )
+        )
+
+    def sending_stopped(self) -> bool:
+        """Whether a breaker has stopped payments and nobody has resumed them."""
+        return bool(self._rows("ledger", "SELECT 1 FROM breaker WHERE resumed_ms IS NULL LIMIT 1"))
+
+    def _rates(self, now_ms: int) -> tuple[Hashrate, Hashrate, int, int]:
+        activity = self._followed(now_ms)
+        if activity is None:
+            nothing = Hashrate(0.0, 0.0, 0.0, 0, 0.0)
+            return nothing, nothing, 0, 0
+        return (
+            activity.pool(now_ms, NOW_WINDOW_S),
+            activity.pool(now_ms, HOUR_WINDOW_S),
+            *activity.active(now_ms, NOW_WINDOW_S),
+        )
+
+    def _reward(self, block_hash: str, amount: int, time_ms: int) -> RewardRow:
+        block = self._rows("ledger", "SELECT height, state FROM block WHERE hash = ?", block_hash)
+        height, state = block[0] if block else (None, None)
+        return RewardRow(block_hash, height, state, Msat(amount), time_ms)
+
+    def _effort(self, found_id: int, share_id: int) -> float:
+        """A found block's effort: fixed once its share is in the log, so it is summed only once."""
+        if found_id not in self._efforts:
+            before = self._rows(
+                "shares", "SELECT COALESCE(MAX(share_id), 0) FROM found WHERE share_id < ?", share_id
+            )
+            self._efforts[found_id] = self._expected_blocks(before[0][0], share_id)
+        return self._efforts[found_id]
+
+    def _round_effort(self) -> float:
+        """The effort since the newest found block; only shares that came since the last call are read."""
+        rows = self._rows(
+            "shares",
+            "SELECT (SELECT COALESCE(MAX(share_id), 0) FROM found), (SELECT COALESCE(MAX(id), 0) FROM share)",
+        )
+        if not rows:
+            return 0.0
+        start, newest = rows[0]
+        known_start, cursor, effort = self._round
+        if known_start != start or cursor < start:
+            cursor, effort = start, 0.0
+        effort += self._expected_blocks(cursor, newest)
+        self._round = (start, newest, effort)
+        return effort
+
+    def _expected_blocks(self, after_id: int, to_id: int) -> float:
+        """Σ work of a share / network work at its time, over the shares with after_id < id <= to_id."""
+        rows = self._rows(
+            "shares",
+            "SELECT t.target, s.nbits, s.n FROM (SELECT target_id, nbits, COUNT(*) AS n FROM share"
+            " WHERE id > ? AND id <= ? GROUP BY target_id, nbits) s JOIN target t ON t.id = s.target_id",
+            after_id,
+            to_id,
+        )
+        return sum(
+            count
+            * work_from_target(Target(int.from_bytes(target, "big")))
+            / work_from_target(target_from_nbits(nbits))
+            for target, nbits, count in rows
+        )
+
+    def _followed(self, now_ms: int) -> Activity | None:
+        connection = self._connection("shares")
+        if connection is None:
+            return None
+        if self._activity is None:
+            self._activity = Activity(connection)
+        self._activity.follow(now_ms)
+        return self._activity
+
+    def _rows(self, name: str, sql: str, *values: object) -> Sequence[Any]:
+        with self._lock:
+            connection = self._connection(name)
+            return [] if connection is None else connection.execute(sql, values).fetchall()
+
+    def _connection(self, name: str) -> sqlite3.Connection | None:
+        """The open file, or None while its owner has not made its tables yet."""
+        if name not in self._open:
+            if not (self._directory / f"{name}.db").exists():
+                return None
+            connection = connect_to_read(self._directory, name)
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                connection.close()
+                return None
+            self._open[name] = connection
+        return self._open[name]
+
+
+def _parts(account: str) -> tuple[str, str, str]:
+    return f"{MINERS}{account}:immature", f"{MINERS}{account}:available", f"{MINERS}{account}:held"
