@@ -1,0 +1,157 @@
+"""The node as the pool sees it: what may be asked of it, and the values that it answers with."""
+
+from __future__ import annotations
+
+from typing import Protocol, assert_never
+
+import attrs
+
+from payouts.money import Sat
+from pool.chain.template import Template
+from pool.errors import ChainError
+from stratum.units import Height
+
+
+class ChainUnavailable(ChainError):
+    """The node did not answer, or answered nonsense: nothing is known about what was asked."""
+
+
+class WrongCredentials(ChainUnavailable):
+    """The node does not let us in; the text names the role and the user, never the password."""
+
+
+class ChainRefused(ChainError):
+    """The node understood and said no.
+
+    Attributes:
+        code: JSON-RPC error code as in Bitcoin Core's rpc/protocol.h.
+        message: the node's own words.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"the node refused: {message} (code {code})")
+        self.code = code
+        self.message = message
+
+
+@attrs.frozen
+class Accepted:
+    """The node has the block and found it valid."""
+
+
+@attrs.frozen
+class Refused:
+    """The node answered with something else than yes.
+
+    Attributes:
+        reason: its own word (BIP 22): ``high-hash``, ``bad-cb-amount``, ``inconclusive`` (kept, but on a
+            branch with less work) …
+    """
+
+    reason: str
+
+
+@attrs.frozen
+class Unanswered:
+    """Nothing is known: the node may or may not have the block.  Submitting again is harmless."""
+
+    reason: str
+
+
+SubmitResult = Accepted | Refused | Unanswered
+
+
+def word_for(result: SubmitResult) -> str:
+    """One word for tables and logs: ``accepted``, ``unanswered`` or the node's own."""
+    match result:
+        case Accepted():
+            return "accepted"
+        case Refused(reason):
+            return reason
+        case Unanswered():
+            return "unanswered"
+        case _:
+            assert_never(result)
+
+
+@attrs.frozen
+class HeaderInfo:
+    """What the node knows of a block by its header.
+
+    Attributes:
+        hash: display-order hex.
+        height: of the block.
+        confirmations: 1 for the tip; -1 when the block is not in the active chain.
+        prev_hash: display-order hex; empty for the genesis block.
+        time_s: of the header, Unix seconds.
+    """
+
+    hash: str
+    height: Height
+    confirmations: int
+    prev_hash: str
+    time_s: int
+
+
+@attrs.frozen
+class ChainInfo:
+    """Where the node is.
+
+    Attributes:
+        chain: the node's own name of the network: ``main``, ``testnet4``, ``signet``, ``regtest``.
+        height: of its tip.
+        best_hash: of its tip, display-order hex.
+        headers: height of the best header; more than height while it catches up.
+        syncing: it is still in its initial download, so its tip is old.
+    """
+
+    chain: str
+    height: Height
+    best_hash: str
+    headers: int
+    syncing: bool
+
+
+@attrs.frozen
+class CoinbaseOutput:
+    """One output of a block's first transaction.  Attributes: script and what it is paid."""
+
+    script: bytes
+    value: Sat
+
+
+class Node(Protocol):
+    """A full node.  Every method may raise ChainUnavailable, or ChainRefused where nothing else is said."""
+
+    @property
+    def name(self) -> str:
+        """What logs and tables call this node; holds no credentials."""
+        ...
+
+    async def template(self, longpoll_id: str | None) -> Template:
+        """A block template: at once, or (given an id) when it would differ from the one with that id.
+
+        Raises:
+            TemplateError: no block can be built on what the node sent.
+        """
+        ...
+
+    async def submit(self, block_hex: str) -> SubmitResult:
+        """Hand over a whole block, hex; raises nothing."""
+        ...
+
+    async def header(self, block_hash: str) -> HeaderInfo | None:
+        """The header with this display-order hash, or None when the node does not know it."""
+        ...
+
+    async def block_outputs(self, block_hash: str) -> tuple[CoinbaseOutput, ...]:
+        """What the coinbase of a known block pays, in order."""
+        ...
+
+    async def tip(self) -> str:
+        """Hash of the best block, display-order hex; cheap, for polling."""
+        ...
+
+    async def chain_info(self) -> ChainInfo:
+        """Network, tip and progress."""
+        ...

@@ -1,0 +1,74 @@
+"""Submitting found blocks: to the node, again and again, until it says something definite about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from pool.chain.node import Node, SubmitResult, Unanswered, word_for
+from pool.chain.saved import SavedBlock
+
+RESUBMIT_FOR_S = 7200.0
+"""Afterwards the network has gone on without the block; its file is still submitted at the next start."""
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+
+log = Logger()
+
+
+class Submitter:
+    """Hands blocks to one node."""
+
+    def __init__(
+        self, node: Node, recorded: Callable[[str, str, SubmitResult], None], clock: IReactorTime
+    ) -> None:
+        """Wire it up.
+
+        Args:
+            node: who gets the blocks.
+            recorded: told (block hash, node name, result): once when the node first stays silent, and once
+                when it has answered.
+            clock: the reactor.
+        """
+        self._node = node
+        self._recorded = recorded
+        self._clock = clock
+        self._running: set[Deferred[None]] = set()
+
+    def submit(self, found: SavedBlock) -> None:
+        """Begin to hand over a block.  One that the node has already is accepted again: no harm is done."""
+        running = Deferred.fromCoroutine(self._submit(found))
+        self._running.add(running)
+
+        def ended(result: Any) -> None:
+            self._running.discard(running)
+            if result is not None and result.check(CancelledError) is None:
+                log.failure("Submitting block {hash} met a bug", result, hash=found.hash)
+
+        running.addBoth(ended)
+
+    def stop(self) -> None:
+        """Give up what is unanswered; the files are on disk."""
+        for running in list(self._running):
+            running.cancel()
+
+    async def _submit(self, found: SavedBlock) -> None:
+        until_s = self._clock.seconds() + RESUBMIT_FOR_S
+        pause_s = _FIRST_PAUSE_S
+        told = False
+        while True:
+            result = await self._node.submit(found.block.hex())
+            silent = isinstance(result, Unanswered)
+            if not (silent and told):
+                log.info("Block {hash} was submitted: {word}", hash=found.hash, word=word_for(result))
+                self._recorded(found.hash, self._node.name, result)
+                told = True
+            if not silent or self._clock.seconds() >= until_s:
+                return
+            await deferLater(self._clock, pause_s, lambda: None)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -1,0 +1,278 @@
+"""Work: a node's templates become jobs, and solved jobs become blocks, on disk and then at the node."""
+
+from __future__ import annotations
+
+import binascii
+from collections import deque
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from pool.chain import block, coinbase, saved
+from pool.chain.coinbase import Mark
+from pool.chain.node import Node, SubmitResult
+from pool.chain.persistence import Trouble, for_ever
+from pool.chain.saved import SavedBlock
+from pool.chain.submission import Submitter
+from pool.chain.template import Template
+from pool.errors import PoolError
+from stratum.jobs import Job
+from stratum.ports import Solution
+
+MAX_NTIME_AHEAD_S = 7000
+"""How far miners may roll the time; the network takes two hours beyond its own clock."""
+KEEP_JOBS_S = 900.0
+"""How long a block can still be put together from a job; longer than any submission of it is looked at."""
+_CRC_NEIGHBOURS = 4
+
+log = Logger()
+
+
+@attrs.frozen
+class Settings:
+    """How a front makes its work.
+
+    Attributes:
+        front_id: 0 … 255.
+        boot: number of this start of the front, from the store; below 2^32.
+        tag: what the coinbase says.
+        poll_s: how often the node is asked for its tip.
+        job_interval_s: how often miners get a fresh job on the same tip.
+        silent_s: after so long without a word from the node, no work is handed out.
+        directory: of the store; blocks are saved below it.
+    """
+
+    front_id: int
+    boot: int
+    tag: str
+    directory: Path
+    poll_s: float = 1.0
+    job_interval_s: float = 30.0
+    silent_s: float = 60.0
+
+
+@attrs.frozen(eq=False)
+class _Made:
+    """A job, and what is needed to make its block."""
+
+    job: Job
+    template: Template
+    address: str
+    at_s: float
+
+
+class Work:
+    """A stratum.ports.JobFeed that follows a node; and where its solutions go.
+
+    Attributes:
+        template_s: when the newest template came, Unix seconds; None before the first.
+        heard_s: when the node last confirmed that our work is on its tip, Unix seconds.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        next_address: Callable[[], tuple[str, bytes] | None],
+        recorded: Callable[[str, str, SubmitResult], None],
+        settings: Settings,
+        clock: IReactorTime,
+    ) -> None:
+        """Wire it up; nothing is asked before start().
+
+        Args:
+            node: where templates come from and blocks go.
+            next_address: the address and its script that the next job's coinbase pays; None: there is none.
+            recorded: told (block hash, node name, result); see pool.chain.submission.
+            settings: see there.
+            clock: the reactor; its seconds are Unix seconds.
+        """
+        self._node = node
+        self._next_address = next_address
+        self._submitter = Submitter(node, recorded, clock)
+        self._settings = settings
+        self._clock = clock
+        self._listeners: list[Callable[[Job], None]] = []
+        self._running: list[Deferred[None]] = []
+        self._made: dict[str, _Made] = {}
+        self._newest: _Made | None = None
+        self._template: Template | None = None
+        self._recent_crcs: deque[int] = deque(maxlen=_CRC_NEIGHBOURS - 1)
+        self._number = 0
+        self._address_trouble = Trouble("Taking a payout address")
+        self.template_s: float | None = None
+        self.heard_s: float | None = None
+
+    # jobs
+
+    def start(self) -> None:
+        """Begin to follow the node."""
+        self._spawn(self._poll_for_ever())
+        self._spawn(self._longpoll_for_ever())
+
+    def stop(self) -> None:
+        """Stop following and submitting; blocks that no node has answered for are on disk."""
+        running, self._running = self._running, []
+        for task in running:
+            task.cancel()
+        self._submitter.stop()
+
+    def current(self) -> Job | None:
+        """The newest job, or None: no template yet, no address to pay, or a node silent for too long."""
+        if self._newest is None or self.heard_s is None:
+            return None
+        silence_s = self._clock.seconds() - self.heard_s
+        return self._newest.job if silence_s <= self._settings.silent_s else None
+
+    def watch(self, listener: Callable[[Job], None]) -> None:
+        """Call the listener with each new job, from now on."""
+        self._listeners.append(listener)
+
+    def _spawn(self, task: Coroutine[Deferred[Any], Any, None]) -> None:
+        running = Deferred.fromCoroutine(task)
+        self._running.append(running)
+        running.addErrback(_log_unless_cancelled)
+        running.addBoth(lambda _: self._running.remove(running) if running in self._running else None)
+
+    async def _poll_for_ever(self) -> None:
+        await for_ever(self._clock, "Asking the node for its tip", self._poll, self._settings.poll_s)
+
+    async def _longpoll_for_ever(self) -> None:
+        await for_ever(self._clock, "Waiting for the node's next template", self._longpoll, 0.0)
+
+    async def _longpoll(self) -> None:
+        if self._template is None:
+            await self._fetch()
+        known = self._template.longpoll_id if self._template is not None else None
+        if known is None:  # the node offers no longpoll: the poll alone has to do
+            await deferLater(self._clock, self._settings.poll_s, lambda: None)
+            return
+        self._take(await self._node.template(known))
+
+    async def _poll(self) -> None:
+        tip = await self._node.tip()
+        template = self._template
+        if template is None or template.prev_hash[::-1].hex() != tip:
+            await self._fetch()
+            return
+        self.heard_s = self._clock.seconds()
+        if self._newest is None:
+            self._make_job(template)  # an address may have come
+        elif self.heard_s - self._newest.at_s >= self._settings.job_interval_s:
+            await self._fetch()
+
+    async def _fetch(self) -> None:
+        before = self._template
+        template = await self._node.template(None)
+        if self._template is before:  # else the longpoll was quicker, and this answer may be older than its
+            self._take(template)
+
+    def _take(self, template: Template) -> None:
+        self._template = template
+        self.template_s = self.heard_s = self._clock.seconds()
+        newest = self._newest
+        moved = newest is None or newest.job.prev_hash != template.prev_hash
+        if moved or (newest and self.heard_s - newest.at_s >= self._settings.job_interval_s):
+            self._make_job(template)
+
+    def _make_job(self, template: Template) -> None:
+        before, self._newest = self._newest, None
+        try:
+            paid = self._next_address()
+        except PoolError as error:
+            self._address_trouble.failed(error)
+            return
+        if paid is None:
+            self._address_trouble.failed("there is none in the store: is the payer running?")
+            return
+        self._address_trouble.worked()
+        job = self._build(
+            template, paid[1], clean=before is None or before.job.prev_hash != template.prev_hash
+        )
+        now_s = self._clock.seconds()
+        self._newest = self._made[job.id] = _Made(job, template, paid[0], now_s)
+        for old in [made.job.id for made in self._made.values() if now_s - made.at_s > KEEP_JOBS_S]:
+            del self._made[old]
+        log.debug("Made job {job} at height {height}", job=job.id, height=job.height, clean=job.clean)
+        for listener in self._listeners:
+            listener(job)
+
+    def _build(self, template: Template, script: bytes, *, clean: bool) -> Job:
+        job_id = self._next_id()
+        settings = self._settings
+        mark = Mark(settings.front_id, settings.boot, self._number)
+        coinb1, coinb2 = coinbase.build(template, script, mark, settings.tag.encode("ascii"))
+        return Job(
+            id=job_id,
+            height=template.height,
+            prev_hash=template.prev_hash,
+            version=template.version,
+            nbits=template.nbits,
+            ntime=template.curtime_s,
+            min_ntime=template.mintime_s,
+            max_ntime=template.curtime_s + MAX_NTIME_AHEAD_S,
+            coinb1=coinb1,
+            coinb2=coinb2,
+            branches=coinbase.merkle_branch(template.txids),
+            network_target=template.network_target,
+            clean=clean,
+        )
+
+    def _next_id(self) -> str:
+        """Short hex, never the same again; no CRC-16 in common with its neighbours (Canaan matches by it)."""
+        while True:
+            self._number += 1
+            job_id = f"{self._settings.boot & 0xFF:02x}{self._number:06x}"
+            crc = binascii.crc_hqx(job_id.encode("ascii"), 0xFFFF)
+            if crc not in self._recent_crcs:
+                self._recent_crcs.append(crc)
+                return job_id
+
+    # blocks
+
+    def solve(self, solution: Solution) -> SavedBlock | None:
+        """Save the block of a solution to disk, synchronously, and begin to submit it.
+
+        Never raises.
+
+        Returns:
+            What was saved (or should have been: a full disk is logged with the block's hex, and the block is
+            still submitted); None when the job is not known any more.
+        """
+        made = self._made.get(solution.job.id)
+        if made is None:
+            log.critical(
+                "Block {hash} was found on a job that is gone: header {header} coinbase {coinbase}",
+                hash=solution.block_hash,
+                header=solution.header.hex(),
+                coinbase=solution.coinbase.hex(),
+            )
+            return None
+        whole = block.assemble(solution.header, solution.coinbase, made.template.transactions)
+        found = saved.from_solution(solution, made.address, whole, int(self._clock.seconds() * 1000))
+        log.info("Block {hash} was found at height {height}", hash=found.hash, height=found.height)
+        try:
+            saved.write(self._settings.directory, found)
+        except OSError as error:
+            log.critical(
+                "Block {hash} could not be saved ({why}); by hand: submitblock {block}",
+                hash=found.hash,
+                why=error.strerror,
+                block=whole.hex(),
+            )
+        self.submit(found)
+        return found
+
+    def submit(self, found: SavedBlock) -> None:
+        """Hand a block to the node again and again until it answers; also for saved ones at start."""
+        self._submitter.submit(found)
+
+
+def _log_unless_cancelled(failure: Any) -> None:
+    if failure.check(CancelledError) is None:
+        log.failure("Following the node ended", failure)
