@@ -14,7 +14,17 @@ from payouts.money import Msat
 from pool.errors import LedgerError
 from pool.ledger import GENESIS, RESIDUAL, Entry, Posting, entry_hash, memo_text, miner
 from pool.store.database import transaction
-from pool.store.inbox import NewAccount
+
+
+class NewAccount(NamedTuple):
+    """A pool account that was asked for.  Only the hash of its secret is ever stored.
+
+    Attributes: name, hex SHA-256 of its secret, Unix milliseconds.
+    """
+
+    name: str
+    secret_hash: str
+    created_ms: int
 
 
 class StockAddress(NamedTuple):
@@ -173,8 +183,7 @@ class LedgerStore:
         with self.transaction() as tx:
             before = tx.total_changes
             tx.executemany(
-                "INSERT OR IGNORE INTO account (name, secret_hash, created_ms) VALUES (?, ?, ?)",
-                [(row.name, row.secret_hash, row.created_ms) for row in rows],
+                "INSERT OR IGNORE INTO account (name, secret_hash, created_ms) VALUES (?, ?, ?)", rows
             )
             return tx.total_changes - before
 
