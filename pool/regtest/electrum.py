@@ -8,8 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pool.regtest import launch
 from pool.regtest.bitcoind import ADMIN, Bitcoind
-from pool.regtest.debs import run
 from pool.regtest.fetch import Tools
 from pool.regtest.processes import Program, free_ports, listens
 from pool.regtest.rpc import Endpoint, Login, call
@@ -37,7 +37,7 @@ class ElectrumX:
         login = bitcoind.logins[ADMIN]
         self.program = Program(
             "electrumx",
-            tools.electrumx,
+            [*tools.electrumx_python, launch.__file__, "electrumx.server.transport", "0", tools.electrumx],
             directory / "electrumx.log",
             directory=directory,
             environment={
@@ -77,14 +77,12 @@ class Electrum:
 
     def __init__(self, tools: Tools, directory: Path, name: str, server_port: int) -> None:
         self.name = name
-        self._tools = tools
         self._directory = directory
         rpc_port, self.lightning_port = free_ports(2)
         self.endpoint = Endpoint(rpc_port, Login(name, secrets.token_hex(16)))
-        self._base = [*tools.electrum, "--regtest", "-D", str(directory)]
         self.program = Program(
             f"electrum-{name}",
-            [*self._base, "-v", "daemon"],
+            [*_launcher(tools, server_port), "--regtest", "-D", str(directory), "-v", "daemon"],
             directory / "electrum.log",
             directory=directory,
             environment=tools.electrum_environment,
@@ -124,28 +122,23 @@ class Electrum:
         """Where its JSON-RPC listens, without the login in `endpoint`."""
         return self.endpoint.url
 
-    def create(self) -> None:
-        """Make the wallet file; needs neither daemon nor server."""
-        self._offline("create")
-
-    def address(self) -> str:
-        """An address of the wallet that nobody has used; needs neither daemon nor server."""
-        return self._offline("getunusedaddress")
-
-    def _offline(self, command: str) -> str:
-        # the -D of a daemon that runs would be asked instead of the file: only used before it starts
-        environment = {**self.program.environment}
-        return run([*self._base, "--offline", command], env=environment).strip()
-
     def start(self) -> None:
-        """Start the daemon and open its wallet, which a daemon does not do by itself.
+        """Start the daemon and open its wallet, which is made the first time.
+
+        The server must be there, or come within a minute.
 
         Raises:
             NotReady: it ended or was not there in time.
         """
-        self.program.start()
+        self.launch()
         self.program.wait_until(f"Electrum {self.name} answers", lambda: self.rpc("getinfo"))
-        self.rpc("load_wallet")
+        if not (self._directory / "regtest/wallets/default_wallet").exists():
+            self.rpc("create")
+        self.rpc("load_wallet")  # a daemon does not do it by itself
+
+    def launch(self) -> None:
+        """Let the slow part of a start go on meanwhile; `start` does the rest."""
+        self.program.start()
 
     def stop(self) -> None:
         """End the daemon; returns when it is gone."""
@@ -189,6 +182,10 @@ class Electrum:
         balance = self.rpc("getbalance")
         return sum(sat(balance.get(kind, "0")) for kind in ("confirmed", "unconfirmed", "unmatured"))
 
+    def address(self) -> str:
+        """An address of the wallet that nobody has used yet."""
+        return str(self.rpc("getunusedaddress"))
+
     def invoice(self, amount_sat: int, memo: str = "", expiry_s: int = 3600) -> str:
         """Ask for a Lightning payment; returns the BOLT11 invoice."""
         request = self.rpc("add_request", amount=btc(amount_sat), memo=memo, expiry=expiry_s, lightning=True)
@@ -197,3 +194,8 @@ class Electrum:
     def pay(self, invoice: str, timeout_s: float = 60.0) -> bool:
         """Pay an invoice and say whether it went through; False is not final, as Electrum means it."""
         return bool(self.rpc("lnpay", invoice=invoice, timeout_s=timeout_s)["success"])
+
+
+def _launcher(tools: Tools, server_port: int) -> list[str]:
+    waiting = ["electrum.interface", str(server_port), tools.electrum]
+    return [*tools.electrum_python, launch.__file__, *waiting]

@@ -44,17 +44,19 @@ class Tools:
 
     Attributes:
         bitcoind: starts bitcoind.
-        electrum: starts Electrum.
+        electrum: Electrum's script, for `electrum_python` to run.
         electrum_python: a Python that can import Electrum's modules, given `electrum_path`.
-        electrum_path: what PYTHONPATH must be for the two above; may be empty.
-        electrumx: starts the Electrum server.
+        electrum_path: what PYTHONPATH must be for both; may be empty.
+        electrumx: the Electrum server's script, for `electrumx_python` to run.
+        electrumx_python: a Python that can import the server's modules.
     """
 
     bitcoind: tuple[str, ...]
-    electrum: tuple[str, ...]
+    electrum: str
     electrum_python: tuple[str, ...]
     electrum_path: str
-    electrumx: tuple[str, ...]
+    electrumx: str
+    electrumx_python: tuple[str, ...]
 
     @property
     def electrum_environment(self) -> dict[str, str]:
@@ -102,7 +104,8 @@ def tools(cache: Path, progress: Callable[[str], None], environment: Mapping[str
         electrum=script,
         electrum_python=interpreter,
         electrum_path=path,
-        electrumx=(python, str(home / "venv/bin/electrumx_server")),
+        electrumx=str(home / "venv/bin/electrumx_server"),
+        electrumx_python=(python,),
     )
 
 
@@ -157,9 +160,8 @@ def _fetched_bitcoind(home: Path) -> tuple[str, ...]:
     return (str(loader), "--library-path", str(loader.parent), str(home / "root/usr/bin/bitcoind"))
 
 
-def _fetched_electrum(home: Path, python: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-    script = (python, str(home / "root/usr/bin/electrum"))
-    return script, (python,), str(home / "root/usr/lib/python3/dist-packages")
+def _fetched_electrum(home: Path, python: str) -> tuple[str, tuple[str, ...], str]:
+    return str(home / "root/usr/bin/electrum"), (python,), str(home / "root/usr/lib/python3/dist-packages")
 
 
 def _own_bitcoind(environment: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -178,7 +180,7 @@ def _own_bitcoind(environment: Mapping[str, str]) -> tuple[str, ...] | None:
 
 def _own_electrum(
     environment: Mapping[str, str],
-) -> tuple[tuple[str, ...], tuple[str, ...], str] | None:
+) -> tuple[str, tuple[str, ...], str] | None:
     """The machine's own Electrum with the Python that runs it; the miner's wallet needs its modules too."""
     named = environment.get("SLUICE_ELECTRUM")
     found = named or shutil.which("electrum", path=environment.get("PATH"))
@@ -189,7 +191,7 @@ def _own_electrum(
         question = "import electrum.lnurl, electrum.version as v; print(f'v{v.ELECTRUM_VERSION}')"
         version = _version([*interpreter, "-c", question])
         if version is not None and version >= _OLDEST_ELECTRUM:
-            return (found,), interpreter, ""
+            return found, interpreter, ""
     if named:
         raise ToolMissing(f"SLUICE_ELECTRUM={named} is not a Python script of Electrum 4.8 or newer")
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -66,19 +65,15 @@ class Rig:
             raise
 
     def _start(self) -> None:
-        with ThreadPoolExecutor(3) as side_by_side:
-            self._progress("starting bitcoind and making the wallets")
-            made = [side_by_side.submit(node.create) for node in (self.pool, self.wallet)]
-            self._start_chain()
-            server = side_by_side.submit(self.electrumx.start)
-            for each in made:
-                each.result()
-            self._fund(self.wallet)
-            server.result()
-            self._progress("starting two Lightning nodes")
-            started = [side_by_side.submit(node.start) for node in (self.pool, self.wallet)]
-            for each in started:
-                each.result()
+        self._progress("starting bitcoind, an Electrum server and two Lightning nodes")
+        nodes = (self.pool, self.wallet)
+        for node in nodes:
+            node.launch()
+        self._start_chain()
+        self.electrumx.start()
+        for node in nodes:
+            node.start()
+        self._fund(self.wallet)
         self._progress("opening a channel between them")
         self._open_channel()
         self._progress("bitcoind and both Lightning nodes are ready")
@@ -90,7 +85,7 @@ class Rig:
         self.mine(_BLOCKS)
 
     def _fund(self, node: Electrum) -> None:
-        """Give a node its coins before its first look at the chain, which saves it a second one."""
+        """Give a wallet its coins."""
         self.bitcoind.rpc("sendtoaddress", node.address(), btc(_FUNDS_SAT), wallet=BANK)
         self.mine(1)
 
