@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 from twisted.internet.defer import Deferred
 
+from stratum.errors import Code
 from stratum.jobs import Job
 from stratum.units import Height, Target
 
@@ -112,4 +113,24 @@ class Authorizer(Protocol):
 
     def authorize(self, username: str) -> Authorized | Refused:
         """Judge a Stratum username (``account`` or ``account.worker``); quick, called in the reactor."""
+        ...
+
+
+class Observer(Protocol):
+    """Who counts what happens, for metrics; every method is quick and never raises."""
+
+    def accepted(self, shares: int) -> None:
+        """So many shares are on disk and were acknowledged."""
+        ...
+
+    def rejected(self, code: Code) -> None:
+        """A submission was refused (also one that could not be stored: code 20)."""
+        ...
+
+    def connections(self, live: int) -> None:
+        """The number of connections has changed to this."""
+        ...
+
+    def job_told(self, connections: int, seconds: float) -> None:
+        """A job was written to all connections, which took so long."""
         ...

@@ -1,0 +1,99 @@
+"""The jobs that miners may be working on, and the headers that were credited on the tip."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import attrs
+
+from stratum import wire
+from stratum.jobs import Job
+from stratum.options import STALE_GRACE_S
+from stratum.units import Difficulty, difficulty_from_target
+
+_MOST_JOBS: Final = 512
+
+
+@attrs.define(eq=False)
+class Posted:
+    """A job as it went out.
+
+    Attributes:
+        job: the job.
+        number: counts up; a job with a lower one is older.
+        tip_number: counts the changes of tip; jobs with the same one may be mined at the same time.
+        new_tip: the first job on its tip.
+        network_difficulty: of the job's nbits.
+        notify: the line for miners that go on as they are (clean only if the job or a new tip demands it).
+        notify_clean: the same with clean = true, for miners whose difficulty changes with it.
+        until: shares count up to this moment of the clock; infinite while no newer job has replaced it.
+    """
+
+    job: Job
+    number: int
+    tip_number: int
+    new_tip: bool
+    network_difficulty: Difficulty
+    notify: bytes
+    notify_clean: bytes
+    until: float = math.inf
+
+
+class Board:
+    """Shared by all connections of a front, since the same header may come in through any of them."""
+
+    def __init__(self) -> None:
+        self.current: Posted | None = None
+        self._posted: dict[str, Posted] = {}
+        self._numbers = 0
+        self.seen: set[bytes] = set()
+        # of the tip before: when two tips compete, the old one may come back
+        self._seen_before: tuple[bytes, set[bytes]] = (b"", set())
+
+    def post(self, job: Job, now: float) -> Posted:
+        """Put up a new job; the ones before it go stale, at once on another tip, else after the grace."""
+        before = self.current
+        new_tip = before is None or before.job.prev_hash != job.prev_hash
+        self._numbers += 1
+        clean = wire.notify(job, clean=True)
+        posted = Posted(
+            job=job,
+            number=self._numbers,
+            tip_number=(before.tip_number if before else 0) + new_tip,
+            new_tip=new_tip,
+            network_difficulty=difficulty_from_target(job.network_target),
+            notify=clean if job.clean or new_tip else wire.notify(job, clean=False),
+            notify_clean=clean,
+        )
+        if before is not None:
+            before.until = now + STALE_GRACE_S
+            if new_tip:
+                self._change_tip(before.job.prev_hash, job.prev_hash)
+        self.current = posted
+        self._posted[job.id] = posted
+        if len(self._posted) > _MOST_JOBS:
+            del self._posted[next(iter(self._posted))]
+        return posted
+
+    def _change_tip(self, old: bytes, new: bytes) -> None:
+        kept_for, kept = self._seen_before
+        self._seen_before = (old, self.seen)
+        self.seen = kept if kept_for == new else set()
+        # jobs of the tip before stay a while: a block on it is still worth submitting
+        oldest = self.current.tip_number if self.current else 0
+        self._posted = {name: item for name, item in self._posted.items() if item.tip_number >= oldest}
+
+    def find(self, job_id: str) -> Posted | None:
+        """The job of this id, as long as anything about it matters."""
+        return self._posted.get(job_id)
+
+    def is_stale(self, posted: Posted, now: float) -> bool:
+        """Whether shares of the job have stopped counting."""
+        current = self.current
+        return current is None or posted.tip_number != current.tip_number or now > posted.until
+
+    def forget(self, digest: bytes) -> None:
+        """The share of this header was not stored: it may be sent again."""
+        self.seen.discard(digest)
+        self._seen_before[1].discard(digest)

@@ -1,0 +1,29 @@
+"""What a connection wants done: the values that a session answers with, in order."""
+
+from __future__ import annotations
+
+import attrs
+
+from stratum.errors import Code
+from stratum.ports import Share, Solution
+
+
+@attrs.frozen
+class Credit:
+    """Make this share durable, then answer ``request_id`` with true; if that fails, forget ``digest``."""
+
+    request_id: bytes
+    share: Share
+    digest: bytes
+
+
+@attrs.frozen
+class Refusal:
+    """A rejected submission: the line to send, and the code for whoever counts."""
+
+    line: bytes
+    code: Code
+
+
+Effect = bytes | Credit | Refusal | Solution
+"""``bytes`` are lines to send."""

@@ -1,0 +1,316 @@
+"""One miner's connection without its socket: bytes in, effects out; the clock's readings are passed in."""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from stratum import vardiff, wire
+from stratum.board import Board, Posted
+from stratum.effects import Credit, Effect, Refusal
+from stratum.errors import Code
+from stratum.options import MAX_LINE_BYTES, MAX_MALFORMED_LINES, MAX_WORKERS, VERSION_MASK, Options
+from stratum.ports import Authorized, Authorizer, Refused, Share, Solution
+from stratum.shares import JOB_NOT_FOUND, NOT_SUBSCRIBED, UNAUTHORIZED, Accepted, Block, Rejected, judge
+from stratum.units import Difficulty, Target, target_from_difficulty
+from stratum.wishes import from_password
+
+_NEW_LINE: Final = b"\n"
+
+
+class Session:
+    """The conversation: configure, subscribe, authorize in any order, then jobs and submissions.
+
+    Attributes:
+        extranonce1: 4 bytes, this connection's own.
+        broken: why the connection must be closed, or None; the session is not to be used after that.
+    """
+
+    __slots__ = (
+        "_authorizer",
+        "_board",
+        "_floor",
+        "_malformed",
+        "_mask",
+        "_older_targets",
+        "_options",
+        "_pinned",
+        "_rest",
+        "_shares",
+        "_since",
+        "_subscribed",
+        "_suggested",
+        "_target",
+        "_told",
+        "_wanted",
+        "_wish_pending",
+        "_workers",
+        "broken",
+        "extranonce1",
+    )
+
+    def __init__(self, options: Options, board: Board, authorizer: Authorizer, extranonce1: bytes) -> None:
+        self.extranonce1 = extranonce1
+        self.broken: str | None = None
+        self._options = options
+        self._board = board
+        self._authorizer = authorizer
+        self._rest = b""
+        self._malformed = 0
+        self._subscribed = False
+        self._workers: dict[str, Authorized] = {}
+        self._mask = 0
+        self._wanted: Difficulty = options.start_difficulty
+        self._floor: Difficulty = options.minimum_difficulty
+        self._suggested: Difficulty | None = None
+        self._pinned = False
+        self._wish_pending = False
+        self._told: Difficulty | None = None
+        self._target = Target(0)
+        # (number of the first job that this target no longer held for, target), oldest first
+        self._older_targets: tuple[tuple[int, Target], ...] = ()
+        self._shares = 0
+        self._since = 0.0
+
+    @property
+    def authorized(self) -> bool:
+        """Whether somebody was authorized on this connection."""
+        return bool(self._workers)
+
+    def receive(self, data: bytes, now: float, time_ms: int) -> list[Effect]:
+        """Take what was read from the socket, cut anywhere.
+
+        Args:
+            data: the bytes.
+            now: seconds of the clock that jobs are posted by.
+            time_ms: Unix milliseconds, for the shares.
+
+        Returns:
+            What to do, in this order.  Afterwards ``broken`` tells whether the connection is to be closed.
+        """
+        lines = (self._rest + data if self._rest else data).split(_NEW_LINE)
+        self._rest = lines.pop()
+        effects: list[Effect] = []
+        for line in lines:
+            if len(line) > MAX_LINE_BYTES:
+                self.broken = "line too long"
+                return effects
+            if line and not line.isspace():
+                self._line(line, now, time_ms, effects)
+                if self._malformed > MAX_MALFORMED_LINES:
+                    self.broken = "too many malformed requests"
+                    return effects
+        if len(self._rest) > MAX_LINE_BYTES:
+            self.broken = "line too long"
+        return effects
+
+    def _line(self, line: bytes, now: float, time_ms: int, effects: list[Effect]) -> None:
+        message = wire.parse(line)
+        if isinstance(message, wire.Submit):
+            self._submit(message, now, time_ms, effects)
+            return
+        reply = self._reply(message)
+        if reply:
+            effects.append(reply)
+        if self._told is None:
+            current = self._board.current
+            start = b"" if current is None else self.offer(current, now)
+            if start:
+                effects.append(start)
+
+    def _reply(self, message: wire.Request) -> bytes:
+        match message:
+            case wire.Configure():
+                reply = self._configure(message)
+            case wire.Subscribe():
+                self._subscribed = True
+                reply = wire.subscribed(message.id, self.extranonce1)
+            case wire.Authorize():
+                reply = self._authorize(message)
+            case wire.Suggest():
+                self._suggest(message.difficulty)
+                reply = wire.accepted(message.id)
+            case wire.Plain():
+                reply = _plain(message)
+            case wire.Malformed():
+                self._malformed += 1
+                reply = wire.error(message.id, Code.OTHER, message.reason)
+            case wire.Answer():
+                reply = b""
+            case _:
+                assert_never(message)
+        return reply
+
+    def _configure(self, message: wire.Configure) -> bytes:
+        """Answer exactly the extensions that were asked for (an unrequested key makes Whatsminers drop)."""
+        answer: dict[str, object] = {}
+        for name in message.extensions:
+            match name:
+                case "version-rolling":
+                    answer.update(self._version_rolling(message.parameters))
+                case "minimum-difficulty":
+                    value = wire.difficulty(message.parameters.get("minimum-difficulty.value"))
+                    answer[name] = value is not None
+                    self._raise_floor(value)
+                case "subscribe-extranonce" | "info":
+                    answer[name] = True
+                case _:
+                    answer[name] = False
+        return wire.result(message.id, answer)
+
+    def _version_rolling(self, parameters: dict[str, object]) -> dict[str, object]:
+        asked = wire.version_mask(parameters.get("version-rolling.mask", "ffffffff"))
+        # BIP 310 says min-bit-count, S9 firmware says bit-count
+        needed = parameters.get(
+            "version-rolling.min-bit-count", parameters.get("version-rolling.bit-count", 0)
+        )
+        mask = (asked or 0) & VERSION_MASK
+        if mask == 0 or (isinstance(needed, int) and mask.bit_count() < needed):
+            return {"version-rolling": False}
+        self._mask = mask
+        return {"version-rolling": True, "version-rolling.mask": f"{mask:08x}"}
+
+    def _authorize(self, message: wire.Authorize) -> bytes:
+        if message.username not in self._workers and len(self._workers) >= MAX_WORKERS:
+            return wire.error(message.id, Code.UNAUTHORIZED, "Too many workers on one connection")
+        judged = self._authorizer.authorize(message.username)
+        match judged:
+            case Refused():
+                return wire.error(message.id, Code.UNAUTHORIZED, judged.reason)
+            case Authorized():
+                self._workers[message.username] = judged
+                self._heed(message.password)
+                return wire.accepted(message.id)
+        assert_never(judged)
+
+    def _heed(self, password: str) -> None:
+        wishes = from_password(password)
+        self._raise_floor(wishes.minimum)
+        if wishes.fixed is not None:
+            self._pinned = self._wish_pending = True
+            self._wanted = wishes.fixed
+
+    def _raise_floor(self, value: Difficulty | None) -> None:
+        if value is not None:
+            self._floor = max(value, self._options.minimum_difficulty)
+
+    def _suggest(self, difficulty: Difficulty) -> None:
+        # NerdMiner repeats its suggestion every 30 s: only a new one is a wish, else vardiff never leaves it
+        if difficulty != self._suggested and not self._pinned:
+            self._suggested = self._wanted = difficulty
+            self._wish_pending = True
+
+    def offer(self, posted: Posted, now: float) -> bytes:
+        """The lines that put the miner on a job; empty while it is not both subscribed and authorized."""
+        if not self._subscribed or not self._workers:
+            return b""
+        if not self._wish_pending:
+            self._retarget(now)
+        self._wish_pending = False
+        wanted = vardiff.clamp(self._wanted, self._floor, posted.network_difficulty)
+        if posted.new_tip:
+            self._older_targets = ()
+        if wanted == self._told:
+            return posted.notify
+        if self._told is not None:
+            self._older_targets = (*self._older_targets[-7:], (posted.number, self._target))
+        self._told = wanted
+        self._target = target_from_difficulty(wanted)
+        self._shares, self._since = 0, now
+        return wire.set_difficulty(wanted) + posted.notify_clean
+
+    def _retarget(self, now: float) -> None:
+        if self._told is None or self._pinned or not self._options.vardiff:
+            return
+        elapsed = now - self._since
+        found = vardiff.retarget(self._told, self._shares, elapsed, self._options.shares_per_minute)
+        if found is not None:
+            self._wanted = found
+            self._shares, self._since = 0, now
+
+    def _target_for(self, posted: Posted) -> Target:
+        """The easiest target that held since the job went out (public-pool#114, ESP-Miner#212)."""
+        target = self._target
+        for until, older in self._older_targets:
+            if posted.number < until and older > target:
+                target = older
+        return target
+
+    def _submit(self, submit: wire.Submit, now: float, time_ms: int, effects: list[Effect]) -> None:
+        workers = self._workers
+        posted = self._board.find(submit.job_id)
+        if not workers:
+            effects.append(_refusal(submit, UNAUTHORIZED))
+            return
+        if not self._subscribed:
+            effects.append(_refusal(submit, NOT_SUBSCRIBED))
+            return
+        if posted is None:
+            effects.append(_refusal(submit, JOB_NOT_FOUND))
+            return
+        who = workers.get(submit.worker)
+        verdict = judge(
+            self._board,
+            posted,
+            submit,
+            self.extranonce1,
+            self._mask,
+            self._target_for(posted),
+            now,
+            authorized=who is not None,
+        )
+        # a block of a name that nobody authorized is submitted under the connection's first one
+        finder = who or next(iter(workers.values()))
+        if isinstance(verdict, Accepted):
+            self._credit(submit, posted, verdict, finder, time_ms, effects)
+            return
+        if verdict.block is not None:
+            effects.append(_solution(posted, verdict.block, finder, None))
+        effects.append(_refusal(submit, verdict))
+
+    def _credit(
+        self,
+        submit: wire.Submit,
+        posted: Posted,
+        verdict: Accepted,
+        who: Authorized,
+        time_ms: int,
+        effects: list[Effect],
+    ) -> None:
+        self._shares += 1
+        self._malformed = 0
+        block, job = verdict.block, posted.job
+        share = Share(
+            who.account,
+            who.worker,
+            verdict.target,
+            job.nbits,
+            job.height,
+            time_ms,
+            job.id,
+            None if block is None else block.block_hash,
+        )
+        if block is not None:
+            effects.append(_solution(posted, block, who, share))
+        effects.append(Credit(submit.id, share, verdict.digest))
+
+
+def _solution(posted: Posted, block: Block, who: Authorized, share: Share | None) -> Solution:
+    return Solution(
+        posted.job, block.header, block.coinbase, block.block_hash, share, who.account, who.worker
+    )
+
+
+def _refusal(submit: wire.Submit, why: Rejected) -> Refusal:
+    return Refusal(wire.error(submit.id, why.code, why.message), why.code)
+
+
+def _plain(message: wire.Plain) -> bytes:
+    match message.method:
+        case "mining.extranonce.subscribe" | "mining.multi_version":
+            return wire.accepted(message.id)
+        case "mining.ping" | "ping":
+            return wire.result(message.id, "pong")
+        case "mining.get_transactions":
+            # a list of nothing is what pools have answered for years; the miner has the merkle branch
+            return wire.result(message.id, [])
+    return wire.error(message.id, Code.OTHER, "Unknown method")

@@ -1,0 +1,311 @@
+"""Stratum V1 as it stands on the wire: lines of JSON to frozen messages, and replies to bytes.
+
+Nothing that a peer sends raises out of here: what cannot be read becomes a ``Malformed`` with a reason.
+"""
+
+from __future__ import annotations
+
+import math
+from binascii import Error as HexError
+from binascii import unhexlify
+from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+from struct import Struct as Layout
+from typing import Any, Final
+
+import msgspec
+
+from stratum.errors import Code
+from stratum.jobs import Job
+from stratum.options import EXTRANONCE2_BYTES, MAX_USERNAME_CHARACTERS
+from stratum.units import Difficulty, Target, difficulty_from_target
+
+NO_ID: Final = b"null"
+_MAX_ID_BYTES = 64
+_ID_STARTS = frozenset(b'"-0123456789n')
+_TWO_WORDS = Layout(">II")
+_LEAST_DIFFICULTY, _GREATEST_DIFFICULTY = Fraction(1, 10**12), Fraction(10**20)
+
+
+class Submit(msgspec.Struct, frozen=True, gc=False):
+    """A submission; ``id`` is here and everywhere the JSON text of the request's id, to be echoed."""
+
+    id: bytes
+    worker: str
+    job_id: str
+    extranonce2: bytes
+    ntime: int
+    nonce: int
+    version_bits: int | None
+
+
+class Configure(msgspec.Struct, frozen=True):
+    """BIP 310: extensions asked for, and their parameters."""
+
+    id: bytes
+    extensions: tuple[str, ...]
+    parameters: dict[str, object]
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    """The miner introduces itself."""
+
+    id: bytes
+    user_agent: str
+
+
+class Authorize(msgspec.Struct, frozen=True):
+    """A username for this connection.  The password carries wishes only, and is kept out of repr and logs."""
+
+    id: bytes
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"Authorize(id={self.id!r}, username={self.username!r})"
+
+
+class Suggest(msgspec.Struct, frozen=True):
+    """A difficulty that the miner would like (``suggest_difficulty`` or ``suggest_target``)."""
+
+    id: bytes
+    difficulty: Difficulty
+
+
+class Plain(msgspec.Struct, frozen=True):
+    """A request whose parameters do not matter; ``method`` may be unknown to us."""
+
+    id: bytes
+    method: str
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """Not a request; the reason is for the miner's log.  ``id`` is the request's where it could be read."""
+
+    id: bytes
+    reason: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The miner answers something; we never asked, so it is dropped."""
+
+
+Request = Configure | Subscribe | Authorize | Suggest | Plain | Malformed | Answer
+Message = Submit | Request
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    method: str | None = None
+    params: Any = None
+    id: msgspec.Raw = msgspec.Raw(NO_ID)
+
+
+class _OnlyId(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw(NO_ID)
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_id = msgspec.json.Decoder(_OnlyId).decode
+_encode = msgspec.json.Encoder().encode
+# RecursionError: nesting; ValueError: integers beyond Python's digit limit, broken UTF-8
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
+
+def parse(line: bytes) -> Message:
+    """Read one line (without its newline)."""
+    try:
+        envelope = _decode_envelope(line)
+    except _UNREADABLE:
+        return Malformed(_rescued_id(line), "Not a JSON-RPC request")
+    request_id = bytes(envelope.id)
+    if not _echoable(request_id):
+        return Malformed(NO_ID, "The id must be a number, a short string or null")
+    method = envelope.method
+    if method is None:
+        return Answer()
+    params = [] if envelope.params is None else envelope.params
+    if type(params) is not list:
+        return Malformed(request_id, "params must be an array")
+    if method == "mining.submit":
+        return _submit(request_id, params)
+    reader = _READERS.get(method)
+    return Plain(request_id, method) if reader is None else reader(request_id, params)
+
+
+def _rescued_id(line: bytes) -> bytes:
+    """The id of a request of which something else is wrong."""
+    try:
+        request_id = bytes(_decode_id(line).id)
+    except _UNREADABLE:
+        return NO_ID
+    return request_id if _echoable(request_id) else NO_ID
+
+
+def _echoable(request_id: bytes) -> bool:
+    first = request_id[0]
+    if first not in _ID_STARTS or len(request_id) > _MAX_ID_BYTES:
+        return False
+    if first != 0x22:
+        return True
+    try:
+        request_id.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _submit(request_id: bytes, params: list[Any]) -> Submit | Malformed:
+    try:
+        worker, job_id, extranonce2, ntime, nonce = params[:5]
+        bits = params[5] if len(params) > 5 else None
+        if len(ntime) != 8 or len(nonce) != 8 or type(worker) is not str or type(job_id) is not str:
+            return Malformed(request_id, "Expected worker, job, extranonce2, ntime, nonce as strings")
+        ntime_word, nonce_word = _TWO_WORDS.unpack(unhexlify(ntime + nonce))
+        extranonce2_bytes = unhexlify(extranonce2)
+        if len(extranonce2_bytes) != EXTRANONCE2_BYTES:
+            return Malformed(request_id, "extranonce2 must be 8 bytes")
+        version_bits = None if bits is None else _word(bits)
+    except (TypeError, ValueError, HexError):
+        return Malformed(request_id, "Expected extranonce2, ntime, nonce and version bits in hex")
+    return Submit(request_id, worker, job_id, extranonce2_bytes, ntime_word, nonce_word, version_bits)
+
+
+def _word(text: Any) -> int:
+    """An 8-digit hex number.
+
+    Raises:
+        ValueError, TypeError: it is something else.
+    """
+    if len(text) != 8:
+        raise ValueError("8 hex digits expected")
+    return int.from_bytes(unhexlify(text), "big")
+
+
+def version_mask(text: object) -> int | None:
+    """A version mask as configure carries it (8 hex digits), or None."""
+    try:
+        return _word(text)
+    except (TypeError, ValueError, HexError):
+        return None
+
+
+def difficulty(value: object) -> Difficulty | None:
+    """A difficulty that a miner wrote, as a JSON number or as text, or None when it is not usable as one."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and len(value) > 32:
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(number) or not _LEAST_DIFFICULTY <= number <= _GREATEST_DIFFICULTY:
+        return None
+    # the shortest decimal of the same float is what the miner wrote: 0.004, not 0.0040000000000000000832
+    return Difficulty(Fraction(repr(number)))
+
+
+def _configure(request_id: bytes, params: list[Any]) -> Message:
+    match params:
+        case [list(extensions), *rest] if all(isinstance(name, str) for name in extensions):
+            parameters = rest[0] if rest and isinstance(rest[0], dict) else {}
+            return Configure(request_id, tuple(extensions[:32]), parameters)
+    return Malformed(request_id, "Expected a list of extensions and their parameters")
+
+
+def _subscribe(request_id: bytes, params: list[Any]) -> Message:
+    agent = params[0] if params and isinstance(params[0], str) else ""
+    return Subscribe(request_id, agent[:128])
+
+
+def _authorize(request_id: bytes, params: list[Any]) -> Message:
+    match params:
+        case [str(username), *rest] if 0 < len(username) <= MAX_USERNAME_CHARACTERS:
+            return Authorize(request_id, username, rest[0] if rest and isinstance(rest[0], str) else "")
+    return Malformed(request_id, f"Expected a username of 1 to {MAX_USERNAME_CHARACTERS} characters")
+
+
+def _suggest_difficulty(request_id: bytes, params: list[Any]) -> Message:
+    wished = difficulty(params[0]) if params else None
+    return Malformed(request_id, "Expected a difficulty") if wished is None else Suggest(request_id, wished)
+
+
+def _suggest_target(request_id: bytes, params: list[Any]) -> Message:
+    match params:
+        case [str(text), *_] if 0 < len(text) <= 64 and text.isalnum():
+            try:
+                target = int(text, 16)
+            except ValueError:
+                target = 0
+            wished = difficulty_from_target(Target(target))
+            if target and _LEAST_DIFFICULTY <= wished <= _GREATEST_DIFFICULTY:
+                return Suggest(request_id, wished)
+    return Malformed(request_id, "Expected a target in hex")
+
+
+_READERS: Final[dict[str, Callable[[bytes, list[Any]], Message]]] = {
+    "mining.configure": _configure,
+    "mining.subscribe": _subscribe,
+    "mining.authorize": _authorize,
+    "mining.suggest_difficulty": _suggest_difficulty,
+    "mining.suggest_target": _suggest_target,
+}
+
+
+def accepted(request_id: bytes) -> bytes:
+    """The reply ``true``."""
+    return b'{"id":' + request_id + b',"result":true,"error":null}\n'
+
+
+def result(request_id: bytes, value: object) -> bytes:
+    """A reply with any result."""
+    return b'{"id":' + request_id + b',"result":' + _encode(value) + b',"error":null}\n'
+
+
+def error(request_id: bytes, code: Code, message: str) -> bytes:
+    """A refusal, ``[code, message, null]``."""
+    return b'{"id":' + request_id + _error_tail(code, message)
+
+
+@lru_cache(maxsize=256)
+def _error_tail(code: Code, message: str) -> bytes:
+    return b',"result":null,"error":' + _encode([int(code), message, None]) + b"}\n"
+
+
+def subscribed(request_id: bytes, extranonce1: bytes) -> bytes:
+    """The reply to subscribe; the subscription ids mean nothing to anyone, but must be there."""
+    name = extranonce1.hex()
+    ids = [["mining.set_difficulty", name], ["mining.notify", name]]
+    return result(request_id, [ids, name, EXTRANONCE2_BYTES])
+
+
+@lru_cache(maxsize=1024)
+def set_difficulty(value: Difficulty) -> bytes:
+    """Tell a difficulty; a value that no double holds is told as the next double above it.
+
+    The miner's target is then never easier than the one its shares are judged at.
+    """
+    number = float(value)
+    if Fraction(number) < value:
+        number = math.nextafter(number, math.inf)
+    text = repr(int(number)) if number.is_integer() else repr(number)
+    return b'{"id":null,"method":"mining.set_difficulty","params":[' + text.encode() + b"]}\n"
+
+
+def notify(job: Job, *, clean: bool) -> bytes:
+    """The job for everybody; prev_hash goes out as eight 4-byte words, each byte-swapped."""
+    words = b"".join(job.prev_hash[at : at + 4][::-1] for at in range(0, 32, 4))
+    params = [
+        job.id,
+        words.hex(),
+        job.coinb1.hex(),
+        job.coinb2.hex(),
+        [branch.hex() for branch in job.branches],
+        f"{job.version:08x}",
+        f"{job.nbits:08x}",
+        f"{job.ntime:08x}",
+        clean,
+    ]
+    return b'{"id":null,"method":"mining.notify","params":' + _encode(params) + b"}\n"
