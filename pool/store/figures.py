@@ -58,11 +58,12 @@ class Balances:
 
 @attrs.frozen
 class RewardRow:
-    """An account's part of one block."""
+    """An account's part of one block; the block's own columns are None while the book has no row for it."""
 
     block_hash: str
     height: int | None
     state: str | None
+    confirmations: int | None
     amount_msat: Msat
     time_ms: int
 

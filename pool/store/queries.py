@@ -197,9 +197,11 @@ class Queries:
         )
 
     def _reward(self, block_hash: str, amount: int, time_ms: int) -> RewardRow:
-        block = self._rows("ledger", "SELECT height, state FROM block WHERE hash = ?", block_hash)
-        height, state = block[0] if block else (None, None)
-        return RewardRow(block_hash, height, state, Msat(amount), time_ms)
+        found = self._rows(
+            "ledger", "SELECT height, state, confirmations FROM block WHERE hash = ?", block_hash
+        )
+        height, state, confirmations = found[0] if found else (None, None, None)
+        return RewardRow(block_hash, height, state, confirmations, Msat(amount), time_ms)
 
     def _effort(self, found_id: int, share_id: int) -> float:
         """A found block's effort: fixed once its share is in the log, so it is summed only once."""
@@ -235,12 +237,11 @@ class Queries:
             after_id,
             to_id,
         )
-        return sum(
-            count
-            * work_from_target(Target(int.from_bytes(target, "big")))
-            / work_from_target(target_from_nbits(nbits))
-            for target, nbits, count in rows
-        )
+        expected = 0.0
+        for target, nbits, count in rows:
+            work: int = count * work_from_target(Target(int.from_bytes(target, "big")))
+            expected += work / work_from_target(target_from_nbits(nbits))
+        return expected
 
     def _followed(self, now_ms: int) -> Activity | None:
         connection = self._connection("shares")

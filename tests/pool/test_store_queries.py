@@ -177,7 +177,8 @@ def test_payments_of_both_ways_come_newest_first(tmp_path: Path) -> None:
     ledger = connect(tmp_path, "ledger")
     ledger.execute(
         "INSERT INTO payment (claim_id, account, invoice, payment_hash, amount_msat, max_fee_msat, state,"
-        " invoice_expires_s, created_ms, updated_ms) VALUES (1, ?, 'i', 'h1', 5000, 100, 'sending', 0, 10, 10)",
+        " invoice_expires_s, created_ms, updated_ms)"
+        " VALUES (1, ?, 'i', 'h1', 5000, 100, 'sending', 0, 10, 10)",
         (ADDRESS,),
     )
     ledger.execute("INSERT INTO batch VALUES (1, 't1', 'raw', '[]', 200, 'broadcast', NULL, 20, 20)")

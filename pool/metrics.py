@@ -1,0 +1,282 @@
+"""What Prometheus sees: the catalogue of metrics, recorders for the roles, and figures read at scrape time.
+
+Fronts, book and payer are processes of their own.  ``sluice run`` gives them one directory (the environment
+variable that prometheus-client looks for when it is first imported), they record into files there, and the
+web adds those up.  What the databases know is read from them whenever ``/metrics`` is asked for.  Moments are
+exported as timestamps, never as ages: nothing can be computed at scrape time in another process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import attrs
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from payouts.money import Msat
+from payouts.ports import BatchState, PaymentState
+from pool.store.queries import MINERS, Queries
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+RESULTS: Final = {
+    20: "other",
+    21: "stale",
+    22: "duplicate",
+    23: "low_difficulty",
+    24: "unauthorized",
+    25: "not_subscribed",
+}
+BLOCK_STATES: Final = ("submitted", "immature", "mature", "orphaned")
+_QUICK_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 5.0)
+_SLOW_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+@attrs.frozen
+class Metric:
+    """One entry of the catalogue.
+
+    Attributes:
+        kind: counter, gauge or histogram.
+        role: whose process records it; ``web`` reads it from the databases at scrape time.
+        help: one line.
+        labels: label names.
+        buckets: upper bounds of a histogram, in the unit of its name.
+    """
+
+    kind: Literal["counter", "gauge", "histogram"]
+    role: Literal["front", "book", "payer", "web"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+CATALOGUE: Final[Mapping[str, Metric]] = {
+    "sluice_shares_total": Metric("counter", "front", "Submissions by result", ("result",)),
+    "sluice_connections": Metric("gauge", "front", "Open Stratum connections"),
+    "sluice_template_timestamp_seconds": Metric("gauge", "front", "When the newest template came"),
+    "sluice_share_commit_seconds": Metric(
+        "histogram", "front", "From a share's judgement to its being on disk", buckets=_QUICK_S
+    ),
+    "sluice_job_broadcast_seconds": Metric(
+        "histogram", "front", "From a new template to the last connection's being told", buckets=_QUICK_S
+    ),
+    "sluice_chain_height": Metric("gauge", "book", "Height of the tip that the book has followed to"),
+    "sluice_chain_tip_timestamp_seconds": Metric("gauge", "book", "When the book last saw a new tip"),
+    "sluice_settle_seconds": Metric(
+        "histogram", "book", "Time to divide a block and write its rewards", buckets=_SLOW_S
+    ),
+    "sluice_payment_outcomes_total": Metric(
+        "counter", "payer", "Lightning payment attempts by outcome", ("outcome",)
+    ),
+    "sluice_payment_seconds": Metric(
+        "histogram", "payer", "From a claim's being taken to its definite outcome", buckets=_SLOW_S
+    ),
+    "sluice_lightning_outbound_msat": Metric("gauge", "payer", "What the Lightning node could send now"),
+    "sluice_hot_wallet_msat": Metric("gauge", "payer", "What the node's wallet says it holds"),
+    "sluice_hashrate_hps": Metric("gauge", "web", "Hashrate estimate over ten minutes"),
+    "sluice_active_accounts": Metric("gauge", "web", "Accounts with a share within ten minutes"),
+    "sluice_active_workers": Metric("gauge", "web", "Machines with a share within ten minutes"),
+    "sluice_newest_share_timestamp_seconds": Metric("gauge", "web", "When the newest share was found"),
+    "sluice_round_effort_ratio": Metric(
+        "gauge", "web", "Work since the pool's last block over a block's expected work"
+    ),
+    "sluice_blocks": Metric("gauge", "web", "Blocks found by state", ("state",)),
+    "sluice_payments": Metric("gauge", "web", "Payments and on-chain batches by state", ("way", "state")),
+    "sluice_ledger_balance_msat": Metric(
+        "gauge", "web", "Ledger balances, debit positive; miners' accounts summed by part", ("account",)
+    ),
+    "sluice_ledger_unbalanced_msat": Metric(
+        "gauge", "web", "Sum of all ledger balances; anything but 0 is an alarm"
+    ),
+    "sluice_sending_stopped": Metric("gauge", "web", "1 while payments are stopped by a breaker"),
+}
+
+
+class FrontMetrics:
+    """What a front records."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Args: registry: for tests; in a pool's process the shared directory takes its place."""
+        registry = registry or CollectorRegistry()
+        self._shares = _counter("sluice_shares_total", registry)
+        self._accepted = self._shares.labels("accepted")
+        self._connections = _gauge("sluice_connections", registry, "livesum")
+        self._template = _gauge("sluice_template_timestamp_seconds", registry, "mostrecent")
+        self._commit = _histogram("sluice_share_commit_seconds", registry)
+        self._broadcast = _histogram("sluice_job_broadcast_seconds", registry)
+
+    def accepted(self, count: int = 1) -> None:
+        """So many shares are on disk."""
+        self._accepted.inc(count)
+
+    def rejected(self, code: int, count: int = 1) -> None:
+        """Submissions were refused with a Stratum error code."""
+        self._shares.labels(RESULTS.get(code, "other")).inc(count)
+
+    def connections(self, count: int) -> None:
+        """So many connections are open now."""
+        self._connections.set(count)
+
+    def template(self, time_s: float) -> None:
+        """A template came, at a Unix time."""
+        self._template.set(time_s)
+
+    def commit_seconds(self, seconds: float) -> None:
+        """A group of shares took so long from the oldest one's judgement to the disk."""
+        self._commit.observe(seconds)
+
+    def broadcast_seconds(self, seconds: float) -> None:
+        """A job took so long to reach the last connection."""
+        self._broadcast.observe(seconds)
+
+
+class BookMetrics:
+    """What the book records."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self._height = _gauge("sluice_chain_height", registry, "mostrecent")
+        self._tip = _gauge("sluice_chain_tip_timestamp_seconds", registry, "mostrecent")
+        self._settle = _histogram("sluice_settle_seconds", registry)
+
+    def tip(self, height: int, time_s: float) -> None:
+        """The chain's tip is at this height since a Unix time."""
+        self._height.set(height)
+        self._tip.set(time_s)
+
+    def settle_seconds(self, seconds: float) -> None:
+        """A block's rewards took so long to be divided and written."""
+        self._settle.observe(seconds)
+
+
+class PayerMetrics:
+    """What the payer records."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self._outcomes = _counter("sluice_payment_outcomes_total", registry)
+        self._seconds = _histogram("sluice_payment_seconds", registry)
+        self._outbound = _gauge("sluice_lightning_outbound_msat", registry, "mostrecent")
+        self._hot = _gauge("sluice_hot_wallet_msat", registry, "mostrecent")
+
+    def outcome(self, state: PaymentState) -> None:
+        """An attempt ended in this state."""
+        self._outcomes.labels(state.value).inc()
+
+    def payment_seconds(self, seconds: float) -> None:
+        """A payment took so long from its claim to a definite outcome."""
+        self._seconds.observe(seconds)
+
+    def outbound(self, amount: Msat) -> None:
+        """The Lightning node could send so much."""
+        self._outbound.set(amount)
+
+    def hot_wallet(self, amount: Msat) -> None:
+        """The node's wallet holds so much."""
+        self._hot.set(amount)
+
+
+class StoreCollector(Collector):
+    """Figures of the databases, read when Prometheus asks."""
+
+    def __init__(self, queries: Queries, now_ms: Callable[[], int]) -> None:
+        """Args: queries: to read with; now_ms: Unix milliseconds."""
+        self._queries = queries
+        self._now_ms = now_ms
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """The families without samples: registering reads nothing."""
+        return [_family(name) for name, metric in CATALOGUE.items() if metric.role == "web"]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read and yield every family of the catalogue that has the role ``web``."""
+        for name, samples in self._figures().items():
+            family = _family(name)
+            for labels, value in samples.items():
+                family.add_metric(labels, value)
+            yield family
+
+    def _figures(self) -> dict[str, dict[tuple[str, ...], float]]:
+        stats = self._queries.pool(self._now_ms())
+        balances = self._queries.ledger_balances()
+        blocks = self._queries.blocks_by_state()
+        newest = stats.newest_share_ms
+        return {
+            "sluice_hashrate_hps": {(): stats.hashrate.hps},
+            "sluice_active_accounts": {(): stats.accounts},
+            "sluice_active_workers": {(): stats.workers},
+            "sluice_newest_share_timestamp_seconds": {} if newest is None else {(): newest / 1000},
+            "sluice_round_effort_ratio": {(): stats.round_effort},
+            "sluice_blocks": {(state,): blocks.get(state, 0) for state in BLOCK_STATES},
+            "sluice_payments": dict((_no_payments() | self._queries.payments_by_state()).items()),
+            "sluice_ledger_balance_msat": {(name,): value for name, value in _aggregated(balances).items()},
+            # summed as integers: a sum of floats would hide a missing millisatoshi
+            "sluice_ledger_unbalanced_msat": {(): sum(balances.values())},
+            "sluice_sending_stopped": {(): int(self._queries.sending_stopped())},
+        }
+
+
+def prepare(directory: Path) -> dict[str, str]:
+    """Empty (or make) the directory that the roles share; call before any role starts.
+
+    Returns:
+        What the roles' environment needs.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in directory.glob("*.db"):
+        old.unlink()
+    return {DIRECTORY: str(directory)}
+
+
+def process_ended(pid: int, directory: Path) -> None:
+    """Forget the live gauges of a role's process that ended (its counters stay)."""
+    multiprocess.mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
+
+
+def exposition(queries: Queries, now_ms: Callable[[], int]) -> bytes:
+    """The text that ``/metrics`` answers, CONTENT_TYPE being its type."""
+    registry = CollectorRegistry()
+    if DIRECTORY in os.environ:
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(StoreCollector(queries, now_ms))
+    return generate_latest(registry)
+
+
+def _aggregated(balances: Mapping[str, int]) -> dict[str, int]:
+    """Miners' accounts become one for each part: a label for each miner would never end."""
+    sums = {f"{MINERS}{part}": 0 for part in ("immature", "available", "held")}
+    for name, amount in balances.items():
+        key = MINERS + name.rpartition(":")[2] if name.startswith(MINERS) else name
+        sums[key] = sums.get(key, 0) + amount
+    return sums
+
+
+def _no_payments() -> dict[tuple[str, str], int]:
+    lightning = {("lightning", state.value): 0 for state in PaymentState}
+    return lightning | {("onchain", state.value): 0 for state in BatchState}
+
+
+def _family(name: str) -> GaugeMetricFamily:
+    metric = CATALOGUE[name]
+    return GaugeMetricFamily(name, metric.help, labels=metric.labels)
+
+
+def _counter(name: str, registry: CollectorRegistry) -> Counter:
+    metric = CATALOGUE[name]
+    return Counter(name, metric.help, metric.labels, registry=registry)
+
+
+def _gauge(name: str, registry: CollectorRegistry, mode: Literal["livesum", "mostrecent"]) -> Gauge:
+    metric = CATALOGUE[name]
+    return Gauge(name, metric.help, metric.labels, registry=registry, multiprocess_mode=mode)
+
+
+def _histogram(name: str, registry: CollectorRegistry) -> Histogram:
+    metric = CATALOGUE[name]
+    return Histogram(name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)
