@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any
 
 from pool.regtest import launch
 from pool.regtest.bitcoind import ADMIN, Bitcoind
+from pool.regtest.errors import RpcError
 from pool.regtest.fetch import Tools
 from pool.regtest.processes import Program, free_ports, listens
 from pool.regtest.rpc import Endpoint, Login, call
@@ -77,6 +79,7 @@ class Electrum:
 
     def __init__(self, tools: Tools, directory: Path, name: str, server_port: int) -> None:
         self.name = name
+        self.tools = tools
         self._directory = directory
         rpc_port, self.lightning_port = free_ports(2)
         self.endpoint = Endpoint(rpc_port, Login(name, secrets.token_hex(16)))
@@ -141,7 +144,11 @@ class Electrum:
         self.program.start()
 
     def stop(self) -> None:
-        """End the daemon; returns when it is gone."""
+        """End the daemon the way it asks for, which closes its peers and wallet; returns when it is gone."""
+        if self.program.running:
+            with contextlib.suppress(OSError, RpcError):
+                self.rpc("stop", timeout_s=5)
+                self.program.join(10)
         self.program.stop()
 
     def kill(self) -> None:

@@ -92,11 +92,7 @@ def tools(cache: Path, progress: Callable[[str], None], environment: Mapping[str
     ]
     contents = json.dumps([packages, _WHEELS, sys.version_info[:2], os.uname().machine, str(cache)])
     home = cache / f"rig-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / _READY).exists():
-        with _alone(cache / f"{home.name}.lock", progress):
-            if not (home / _READY).exists():
-                _fetch(home, packages, progress)
+    once(home, lambda: _fetch(home, packages, progress), progress)
     python = str(home / "venv/bin/python")
     script, interpreter, path = own_electrum or _fetched_electrum(home, python)
     return Tools(
@@ -107,6 +103,25 @@ def tools(cache: Path, progress: Callable[[str], None], environment: Mapping[str
         electrumx=str(home / "venv/bin/electrumx_server"),
         electrumx_python=(python,),
     )
+
+
+def once(home: Path, fill: Callable[[], None], progress: Callable[[str], None]) -> None:
+    """Have a folder filled, by this process or another, exactly once and never by halves.
+
+    Args:
+        home: the folder; it counts as filled only when a marker in it says so.
+        fill: puts into the folder, which is empty then, what belongs there.
+        progress: told when another process is waited for.
+    """
+    if (home / _READY).exists():
+        return
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(home.with_suffix(".lock"), progress):
+        if not (home / _READY).exists():
+            shutil.rmtree(home, ignore_errors=True)  # what a fetch that was cut short has left
+            home.mkdir()
+            fill()
+            (home / _READY).touch()
 
 
 @contextmanager
@@ -122,8 +137,6 @@ def _alone(lock: Path, progress: Callable[[str], None]) -> Iterator[None]:
 
 
 def _fetch(home: Path, packages: list[str], progress: Callable[[str], None]) -> None:
-    shutil.rmtree(home)  # whatever a fetch that was cut short has left
-    home.mkdir()
     if packages:
         debs.require()
     progress("fetching bitcoind, Electrum and an Electrum server, once, about 45 MB")
@@ -133,7 +146,6 @@ def _fetch(home: Path, packages: list[str], progress: Callable[[str], None]) -> 
             root = debs.unpack(packages, home)
             _complete_electrum(root)
         wheels.result()
-    (home / _READY).touch()
 
 
 def _install_wheels(venv: Path) -> None:

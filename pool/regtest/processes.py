@@ -142,11 +142,17 @@ class Program:
     def stop(self, grace_s: float = 10.0) -> None:
         """End it: TERM, then KILL when the grace is over; returns when it is gone."""
         self.ask_to_end()
+        if not self.join(grace_s):
+            self.kill()
+
+    def join(self, deadline_s: float) -> bool:
+        """Wait for it to end by itself; whether it did."""
         if self._child is not None:
             try:
-                self._child.wait(grace_s)
+                self._child.wait(deadline_s)
             except subprocess.TimeoutExpired:
-                self.kill()
+                return False
+        return True
 
     def kill(self) -> None:
         """SIGKILL the whole process group, as a power cut would, and wait until it is gone."""

@@ -110,6 +110,17 @@ class Rig:
         """Mine blocks to the bank; returns their hashes, oldest first."""
         return self.bitcoind.mine(count, self._bank_address)
 
+    def revive(self) -> None:
+        """Start again whatever has been killed or stopped, and wait until the channel is usable.
+
+        Raises:
+            NotReady: not within a minute.
+        """
+        for one in (self.bitcoind, self.electrumx, self.pool, self.wallet):
+            if not one.program.running:
+                one.start()
+        self.wait_for_channel()
+
     def wait_for_channel(self, deadline_s: float = 60.0) -> None:
         """Wait until both ends of the channel can pay; a restarted node needs some seconds for it.
 
