@@ -100,7 +100,7 @@ def unpack(packages: Sequence[str], directory: Path) -> Path:
     """
     require()
     architecture = run(["dpkg", "--print-architecture"]).strip()
-    environment = _private_apt(directory / "apt", _mirror(directory / "apt"), architecture)
+    environment = _private_apt(directory / "apt", mirror(directory / "apt"), architecture)
     run(["apt-get", "update", "-qq"], env=environment)
     downloads = directory / "debs"
     downloads.mkdir()
@@ -114,8 +114,15 @@ def unpack(packages: Sequence[str], directory: Path) -> Path:
     return root
 
 
-def _mirror(apt: Path) -> str:
-    """The Debian mirror that this machine's apt uses already, whatever it is."""
+def mirror(apt: Path) -> str:
+    """The Debian mirror that this machine's apt uses already, whatever it is.
+
+    Args:
+        apt: a folder for lists of our own, should the machine's apt have none.
+
+    Raises:
+        ToolMissing: apt knows no Debian source.
+    """
     query = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"]
     known = run(query).split()
     if not known:  # apt has never been updated here: read its sources into lists of our own

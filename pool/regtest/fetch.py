@@ -84,19 +84,18 @@ def tools(cache: Path, progress: Callable[[str], None], environment: Mapping[str
         ToolMissing: this machine lacks something; one line that says what to install.
         RigError: a download failed.
     """
-    own_bitcoind = _own_bitcoind(environment)
-    own_electrum = _own_electrum(environment)
+    bitcoind, electrum = own_bitcoind(environment), own_electrum(environment)
     packages = [
-        *(debs.BITCOIND if own_bitcoind is None else []),
-        *(debs.ELECTRUM if own_electrum is None else []),
+        *(debs.BITCOIND if bitcoind is None else []),
+        *(debs.ELECTRUM if electrum is None else []),
     ]
     contents = json.dumps([packages, _WHEELS, sys.version_info[:2], os.uname().machine, str(cache)])
     home = cache / f"rig-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
     once(home, lambda: _fetch(home, packages, progress), progress)
     python = str(home / "venv/bin/python")
-    script, interpreter, path = own_electrum or _fetched_electrum(home, python)
+    script, interpreter, path = electrum or _fetched_electrum(home, python)
     return Tools(
-        bitcoind=own_bitcoind or _fetched_bitcoind(home),
+        bitcoind=bitcoind or _fetched_bitcoind(home),
         electrum=script,
         electrum_python=interpreter,
         electrum_path=path,
@@ -176,7 +175,7 @@ def _fetched_electrum(home: Path, python: str) -> tuple[str, tuple[str, ...], st
     return str(home / "root/usr/bin/electrum"), (python,), str(home / "root/usr/lib/python3/dist-packages")
 
 
-def _own_bitcoind(environment: Mapping[str, str]) -> tuple[str, ...] | None:
+def own_bitcoind(environment: Mapping[str, str]) -> tuple[str, ...] | None:
     """The machine's own bitcoind: the named one must do, one on PATH is passed over when it is too old."""
     named = environment.get("SLUICE_BITCOIND")
     found = named or shutil.which("bitcoind", path=environment.get("PATH"))
@@ -190,7 +189,7 @@ def _own_bitcoind(environment: Mapping[str, str]) -> tuple[str, ...] | None:
     return None
 
 
-def _own_electrum(
+def own_electrum(
     environment: Mapping[str, str],
 ) -> tuple[str, tuple[str, ...], str] | None:
     """The machine's own Electrum with the Python that runs it; the miner's wallet needs its modules too."""
