@@ -10,15 +10,7 @@ import attrs
 from payouts.ports import Claim
 from pool.errors import StoreError
 from pool.store.database import transaction
-
-
-@attrs.frozen
-class NewAccount:
-    """An account that was asked for.  Attributes: name, hex SHA-256 of its secret, Unix milliseconds."""
-
-    name: str
-    secret_hash: str
-    created_ms: int
+from pool.store.ledger import NewAccount
 
 
 class InboxStore:

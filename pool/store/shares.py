@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 
 import attrs
 
@@ -27,7 +28,7 @@ class Found:
 
 
 class ShareStore:
-    """Writes ``shares.db``; one connection, used by one thread at a time."""
+    """Writes ``shares.db``; one connection, whose users take turns (slow commits are made in a thread)."""
 
     def __init__(self, connection: sqlite3.Connection, front_id: int) -> None:
         self._connection = connection
@@ -35,10 +36,11 @@ class ShareStore:
         self._target_ids: dict[Target, int] = {}
         self._used_addresses: set[str] = set()
         self._last_found = 0
+        self._turn = Lock()
 
     def boot(self, now_ms: int) -> int:
         """Record a start of this front; the answer is a number that no other start has."""
-        with transaction(self._connection) as tx:
+        with self._turn, transaction(self._connection) as tx:
             row: tuple[int] = tx.execute(
                 "INSERT INTO boot (front_id, started_ms) VALUES (?, ?) RETURNING id", (self._front_id, now_ms)
             ).fetchone()
@@ -56,25 +58,26 @@ class ShareStore:
             StoreBusy, sqlite3.Error: nothing of the batch was written.
         """
         new_targets: dict[Target, int] = {}
-        with transaction(self._connection) as tx:
+        with self._turn, transaction(self._connection) as tx:
             for target in {share.target for share in batch} - self._target_ids.keys():
                 new_targets[target] = self._target_id(tx, target)
             ids = self._target_ids | new_targets
             plain: list[Share] = []
             for share in batch:
-                if share.block_hash is None:
+                block = found.get(share.block_hash) if share.block_hash else None
+                if block is None:
                     plain.append(share)
                     continue
                 # the log id of a winning share bounds the block's window: rows keep the order of judging
                 self._insert(tx, plain, ids)
                 plain.clear()
-                self._insert_winning(tx, share, ids, found[share.block_hash])
+                self._insert_winning(tx, share, ids, block)
             self._insert(tx, plain, ids)
         self._target_ids = ids
 
     def write_without_share(self, found: Found) -> None:
         """Record a block whose submission earned no share (too late, or a duplicate)."""
-        with transaction(self._connection) as tx:
+        with self._turn, transaction(self._connection) as tx:
             self._insert_found(tx, found, None)
 
     def _target_id(self, tx: sqlite3.Connection, target: Target) -> int:
@@ -117,7 +120,7 @@ class ShareStore:
 
     def record_submission(self, block_hash: str, node: str, result: str, at_ms: int) -> None:
         """Keep what a node said to a block."""
-        with transaction(self._connection) as tx:
+        with self._turn, transaction(self._connection) as tx:
             tx.execute(
                 "INSERT INTO submission (hash, node, result, at_ms) VALUES (?, ?, ?, ?)",
                 (block_hash, node, result, at_ms),
@@ -125,7 +128,9 @@ class ShareStore:
 
     def count_rejected(self, counts: Mapping[int, int], hour_s: int) -> None:
         """Add to the hourly counts of rejected submissions, by error code."""
-        with transaction(self._connection) as tx:
+        if not counts:
+            return
+        with self._turn, transaction(self._connection) as tx:
             tx.executemany(
                 "INSERT INTO rejected (hour_s, code, count) VALUES (?, ?, ?)"
                 " ON CONFLICT (hour_s, code) DO UPDATE SET count = count + excluded.count",
@@ -134,14 +139,17 @@ class ShareStore:
 
     def has_found(self, block_hash: str) -> bool:
         """Whether the log has this block."""
-        row = self._connection.execute("SELECT 1 FROM found WHERE hash = ?", (block_hash,)).fetchone()
+        with self._turn:
+            row = self._connection.execute("SELECT 1 FROM found WHERE hash = ?", (block_hash,)).fetchone()
         return row is not None
 
     def used_addresses(self) -> set[str]:
         """Every address that a found block pays, of all fronts; each call reads only what is new."""
-        for number, address in self._connection.execute(
-            "SELECT id, address FROM found WHERE id > ? ORDER BY id", (self._last_found,)
-        ):
+        with self._turn:
+            rows = self._connection.execute(
+                "SELECT id, address FROM found WHERE id > ? ORDER BY id", (self._last_found,)
+            ).fetchall()
+        for number, address in rows:
             self._last_found = number
             self._used_addresses.add(address)
         return self._used_addresses

@@ -1,0 +1,108 @@
+"""The web's desk for wallets: terms for a withdraw link, and claims filed and waited for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from payouts.money import Sat, to_msat
+from payouts.planner import FeePolicy, max_withdrawable
+from payouts.ports import Answer, Claim, WithdrawTerms
+from pool import accounts
+from pool.config import LightningConfig
+from pool.errors import StoreError
+from pool.store.claims import ClaimReader
+from pool.store.inbox import InboxStore
+from pool.store.ledger import NewAccount
+
+ANSWER_WITHIN_MS: Final = 5_000
+"""The payer may take a claim for this long; after it the claim is void.  The shortest wallets wait 30 s."""
+GRACE_MS: Final = 1_000
+"""A transaction begun in time may end a little later; only behind this the wallet is told that it failed."""
+LOOK_EVERY_S: Final = 0.02
+
+
+@attrs.frozen
+class Desk:
+    """A payouts.ports.ClaimDesk on the two files.
+
+    Attributes:
+        reader: the books, to read.
+        inbox: the web's file, to write.
+        limits: the [lightning] section.
+        clock: to wait with.
+        now_ms: Unix milliseconds.
+    """
+
+    reader: ClaimReader
+    inbox: InboxStore
+    limits: LightningConfig
+    clock: IReactorTime
+    now_ms: Callable[[], int]
+
+    def terms(self, account: str) -> WithdrawTerms | None:
+        """See payouts.ports.ClaimDesk."""
+        if not self.reader.account_exists(account):
+            return None
+        fees = FeePolicy(to_msat(Sat(self.limits.max_fee_base_sat)), self.limits.max_fee_ppm)
+        maximum = max_withdrawable(self.reader.available(account), fees, Sat(self.limits.maximum_sat))
+        return WithdrawTerms(self.reader.claims_taken(account), Sat(self.limits.minimum_sat), maximum)
+
+    def answered(self, k1_hash: str) -> Answer | None:
+        """See payouts.ports.ClaimDesk."""
+        return self.reader.taken_with(k1_hash)
+
+    async def file(self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str) -> Answer | None:
+        """See payouts.ports.ClaimDesk."""
+        now_ms = self.now_ms()
+        claim = self.inbox.file(
+            Claim(0, account, token_expires_s, k1_hash, invoice, now_ms, now_ms + ANSWER_WITHIN_MS)
+        )
+        while True:
+            last_look = self.now_ms() > claim.answer_by_ms + GRACE_MS
+            answer = self.reader.answer_to(claim)
+            if answer is not None or last_look:
+                return answer
+            await deferLater(self.clock, LOOK_EVERY_S)
+
+
+@attrs.frozen
+class Registry:
+    """Pool accounts as the site and the command line make and find them.
+
+    Attributes:
+        reader: the books, to read; None while there are none yet.
+        inbox: where new accounts are asked for.
+        now_ms: Unix milliseconds.
+    """
+
+    reader: ClaimReader
+    inbox: InboxStore
+    now_ms: Callable[[], int]
+
+    def create(self, name: str | None = None) -> tuple[str, str]:
+        """Ask for a new account; the answer is its name and its secret, which nothing keeps.
+
+        Raises:
+            StoreError: the name is malformed or taken.
+        """
+        name = accounts.new_name(secrets.token_bytes(8)) if name is None else name
+        if not accounts.NAME.fullmatch(name):
+            raise StoreError(
+                "an account's name has 4 to 32 characters of a-z, 0-9 and -, begins with a letter"
+                " and does not end with -"
+            )
+        if self.reader.account_exists(name):
+            raise StoreError(f"there is an account named {name} already")
+        secret = accounts.new_secret(secrets.token_bytes(32))
+        self.inbox.ask_for_account(NewAccount(name, accounts.hash_secret(secret), self.now_ms()))
+        return name, secret
+
+    def find(self, secret_hash: str) -> str | None:
+        """The account whose secret has this hash."""
+        return self.reader.account_of(secret_hash)

@@ -1,0 +1,103 @@
+"""Commands of the operator's day: init, check, run, status."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import click
+
+from pool import config as configuration
+from pool.cli.common import (
+    DEFAULT_CONFIG,
+    config_option,
+    json_option,
+    print_json,
+)
+from pool.errors import ConfigError
+from pool.store import database
+
+ROLES: Final = ("front", "book", "payer", "web")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_CONFIG)
+def init(path: Path) -> None:
+    """Write a commented configuration, and a server key beside the databases.
+
+    Neither is ever overwritten.
+    """
+    text = files("pool").joinpath("example.toml").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already: edit it, or name another file") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    key = make_server_key(path.parent / "data")
+    click.echo(f"Wrote {path} and {key}.")
+    click.echo("Next: edit [node] and [onchain], then `sluice check`, then `sluice run`.")
+
+
+def make_server_key(directory: Path) -> Path:
+    """Make the key that withdraw links are signed with, unless it is there.
+
+    It lies beside the databases but in none of them, so that a stolen backup of them claims nothing.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / "server.key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(32))
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+@click.command()
+@config_option
+@click.option("--role", type=click.Choice(ROLES), help="Run this role alone, in this process.")
+@click.option("--supervised", is_flag=True, hidden=True, help="Stop when standard input closes.")
+def run(config_path: Path, role: str | None, supervised: bool) -> None:  # noqa: FBT001 -- click's way
+    """Run the pool until Ctrl-C or SIGTERM.
+
+    All roles run, each in a process of its own, and one that crashes is started again.  With --role, one of
+    them runs alone, for one system user per role.
+    """
+    from pool import roles  # noqa: PLC0415 -- takes the real reactor, which no other command needs
+
+    config = configuration.load(config_path)
+    make_server_key(config.store.directory)
+    if role is None:
+        for name in database.FILES:
+            database.connect(config.store.directory, name).close()
+        raise click.exceptions.Exit(roles.run_all(config, config_path))
+    raise click.exceptions.Exit(roles.run_one(config, role, supervised=supervised))
+
+
+@click.command()
+@config_option
+@json_option
+def check(config_path: Path, as_json: bool) -> None:  # noqa: FBT001 -- click's way
+    """Try everything that the configuration names, and say what to do about each failure."""
+    from pool import check as checks  # noqa: PLC0415 -- takes the real reactor
+
+    config = configuration.load(config_path)
+    results = checks.run(config)
+    if as_json:
+        print_json([{"what": r.what, "ok": r.ok, "says": r.says} for r in results])
+    else:
+        for result in results:
+            click.echo(f"{'ok  ' if result.ok else 'FAIL'}  {result.what}: {result.says}")
+    if not all(result.ok for result in results):
+        raise click.exceptions.Exit(1)
+
+
+COMMANDS: Final = (init, check, run)

@@ -1,0 +1,113 @@
+"""What runs in which process: one role in this one, or all of them under a supervisor."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import (
+    FilteringLogObserver,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+from twisted.python.failure import Failure
+
+from pool.config import Config
+from pool.errors import ConfigError, PoolError
+from pool.roles.base import Context, Role
+from pool.roles.book import BookRole
+from pool.roles.front import FrontRole
+from pool.roles.payer import PayerRole
+from pool.roles.web import WebRole
+from pool.store.database import sole_role
+from pool.supervisor import USAGE, Reactor, Supervisor
+
+ROLES: dict[str, type[Role]] = {"front": FrontRole, "book": BookRole, "payer": PayerRole, "web": WebRole}
+FAILED = 1
+
+
+def run_one(config: Config, name: str, *, supervised: bool) -> int:
+    """Run one role in this process until it is told to stop; answers the exit status.
+
+    Raises:
+        StoreBusy: the role runs already on this store.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415, TID251 -- the roles' entry takes the real one
+
+    _log_to_stderr()
+    log = Logger(namespace=f"sluice.{name}")
+    status = 0
+    role = ROLES[name](
+        Context(config=config, reactor=reactor, wall=time.time, log=log)  # noqa: TID251 -- as above
+    )
+
+    def failed(failure: Failure) -> None:
+        nonlocal status
+        status = USAGE if isinstance(failure.value, ConfigError | CannotListenError) else FAILED
+        log.error("{role} could not start: {error}", role=name, error=failure.getErrorMessage())
+        if not isinstance(failure.value, PoolError | CannotListenError):
+            log.failure("unexpected", failure)
+        reactor.callLater(0, _stop, reactor)
+
+    with sole_role(config.store.directory, role.lock):
+        if supervised:
+            threading.Thread(target=_stop_with_parent, args=(reactor,), daemon=True).start()
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(role.stop()))
+        reactor.callWhenRunning(lambda: Deferred.fromCoroutine(role.start()).addErrback(failed))
+        reactor.run()
+    return status
+
+
+def run_all(config: Config, config_path: Path) -> int:
+    """Run every role under a supervisor until SIGTERM or Ctrl-C; answers the exit status.
+
+    Raises:
+        StoreBusy: a pool runs already on this store.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415, TID251 -- as above
+
+    _log_to_stderr()
+    names = [name for name in ROLES if name != "payer" or config.node.payer or config.node.cookie_file]
+    base = ["-m", "pool", "run", "--config", str(config_path), "--supervised", "--role"]
+    supervisor = Supervisor(Reactor(reactor), {name: [*base, name] for name in names})
+    status = 0
+
+    def unusable(name: str) -> None:
+        nonlocal status
+        status = USAGE
+        _stop(reactor)
+
+    with sole_role(config.store.directory, "pool"):
+        supervisor.failed.addCallback(unusable)
+        reactor.addSystemEventTrigger("before", "shutdown", supervisor.stop)
+        reactor.callWhenRunning(supervisor.start)
+        reactor.run()
+    return status
+
+
+def _stop(reactor: object) -> None:
+    if getattr(reactor, "running", False):
+        reactor.stop()  # type: ignore[attr-defined]
+
+
+def _stop_with_parent(reactor: object) -> None:
+    """Wait for the supervisor's end of our standard input to close, then stop."""
+    while os.read(sys.stdin.fileno(), 64):
+        pass
+    reactor.callFromThread(_stop, reactor)  # type: ignore[attr-defined]
+
+
+def _log_to_stderr() -> None:
+    # discardBuffer: what was logged before is not ours; redirectStandardIO would hide tracebacks of others
+    observer = FilteringLogObserver(
+        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)]
+    )
+    globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)

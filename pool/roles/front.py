@@ -1,0 +1,159 @@
+"""The front role: jobs from its node, the Stratum ports, the share log, and blocks to the node."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from typing import Final
+
+from twisted.internet.interfaces import IListeningPort
+
+from pool.accounts import Doorkeeper
+from pool.chain import saved
+from pool.chain.bitcoind import BitcoindNode
+from pool.chain.rpc import rpc_for_role
+from pool.metrics import FrontMetrics
+from pool.roles.base import Context, Loops
+from pool.sharelog import ShareLog
+from pool.store.claims import ClaimReader
+from pool.store.database import connect
+from pool.store.shares import ShareStore
+from pool.store.stock import AddressStock
+from pool.work import Settings, Work
+from stratum.errors import Code
+from stratum.options import Options
+from stratum.server import StratumServer
+
+COUNTS_EVERY_S: Final = 30.0
+
+
+class _Observer:
+    """Tells the metrics what the miners' door sees, and keeps the counts of rejected shares for the site."""
+
+    def __init__(self, metrics: FrontMetrics) -> None:
+        self._metrics = metrics
+        self._rejected: Counter[int] = Counter()
+
+    def accepted(self, shares: int) -> None:
+        """See stratum.ports.Observer."""
+        self._metrics.accepted(shares)
+
+    def rejected(self, code: Code) -> None:
+        """See stratum.ports.Observer."""
+        self._rejected[code] += 1
+        self._metrics.rejected(code)
+
+    def connections(self, live: int) -> None:
+        """See stratum.ports.Observer."""
+        self._metrics.connections(live)
+
+    def job_told(self, connections: int, seconds: float) -> None:
+        """See stratum.ports.Observer."""
+        if connections:
+            self._metrics.broadcast_seconds(seconds)
+
+    def take_rejected(self) -> dict[int, int]:
+        """The counts since the last call."""
+        counts, self._rejected = dict(self._rejected), Counter()
+        return counts
+
+
+class FrontRole:
+    """See the module; one per front_id and store."""
+
+    lock = "front"
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._node: BitcoindNode | None = None
+        self._work: Work | None = None
+        self._server: StratumServer | None = None
+        self._ports: list[IListeningPort] = []
+        self._log: ShareLog | None = None
+        self._loops = Loops(context)
+        self.lock = f"front-{context.config.stratum.front_id}"
+
+    async def start(self) -> None:
+        """Open the store, follow the node, make good what a crash left over, then open the ports."""
+        context, config = self._context, self._context.config
+        metrics = FrontMetrics()
+        observer = _Observer(metrics)
+        self._node = BitcoindNode(rpc_for_role(config.node, "front", context.reactor))
+        store = ShareStore(connect(config.store.directory, "shares"), config.stratum.front_id)
+        ledger = await context.read("ledger")
+        boot = store.boot(context.now_ms())
+        share_log = self._log = ShareLog(store, context.reactor, context.now_ms, metrics)
+        settings = Settings(
+            front_id=config.stratum.front_id,
+            boot=boot,
+            tag=config.stratum.tag,
+            directory=config.store.directory,
+            poll_s=config.node.poll_s,
+            job_interval_s=config.stratum.job_interval_s,
+        )
+        stock = AddressStock(ledger, store.used_addresses)
+        work = self._work = Work(self._node, stock.next, share_log.submitted, settings, context.reactor)
+        share_log.save_with(work.solve)
+        await self._make_good(store, share_log, work)
+        self._server = StratumServer(
+            work,
+            share_log,
+            self._doorkeeper(ledger),
+            context.reactor,
+            self._options(),
+            context.wall,
+            observer,
+        )
+        work.watch(lambda job: metrics.template(work.template_s or 0.0))
+        work.start()
+
+        async def count() -> None:
+            store.count_rejected(observer.take_rejected(), context.now_ms() // 3_600_000 * 3600)
+
+        self._loops.add("Counting rejected shares", count, COUNTS_EVERY_S)
+        for number, description in enumerate(config.stratum.listen):
+            port = await context.listen(f"stratum.listen[{number}]", description, self._server.factory)
+            self._ports.append(port)
+
+    async def _make_good(self, store: ShareStore, share_log: ShareLog, work: Work) -> None:
+        """Blocks that an earlier run saved but never logged: log them with their share, and submit again.
+
+        The node answers *duplicate* for a block that it has, so submitting twice does no harm.
+        """
+        for block in saved.read_all(self._context.config.store.directory):
+            if not store.has_found(block.hash):
+                self._context.log.warning(
+                    "Block {hash} was saved but not logged: making it good", hash=block.hash
+                )
+                share_log.log_saved(block)
+                work.submit(block)
+
+    def _doorkeeper(self, ledger: sqlite3.Connection) -> Doorkeeper:
+        return Doorkeeper(self._context.config.node.network, ClaimReader(ledger).account_exists)
+
+    def _options(self) -> Options:
+        stratum = self._context.config.stratum
+        return Options(
+            start_difficulty=stratum.start_difficulty,
+            minimum_difficulty=stratum.minimum_difficulty,
+            shares_per_minute=stratum.shares_per_minute,
+            vardiff=stratum.vardiff,
+            handshake_timeout_s=stratum.handshake_timeout_s,
+            idle_timeout_s=stratum.idle_timeout_s,
+            flush_s=stratum.flush_ms / 1000,
+            front_id=stratum.front_id,
+        )
+
+    async def stop(self) -> None:
+        """Close the ports, write what was accepted, answer it, hang up, and let go of the node."""
+        self._loops.stop()
+        for port in self._ports:
+            await port.stopListening()
+        if self._server is not None:
+            await self._server.stop()
+        if self._work is not None:
+            self._work.stop()
+        if self._node is not None:
+            self._node.close()
+        if self._log is not None:
+            self._log.close()

@@ -1,0 +1,147 @@
+"""The durable share log behind the miners' door: a batch is acknowledged when its transaction is on disk.
+
+A commit inside the reactor costs half of what handing it to a thread does, but a slow disk must not stall
+every miner: commits are timed, and while they are slow they are made in a thread of their own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from pool.chain import saved
+from pool.chain.node import SubmitResult, word_for
+from pool.chain.saved import SavedBlock
+from pool.errors import StoreError
+from pool.store.shares import Found, ShareStore
+from stratum.ports import Share, Solution
+
+SLOW_COMMIT_S: Final = 0.003
+"""From here on a commit is handed to a thread; fsync on a good SSD takes a tenth of it."""
+RETRY_S: Final = 1.0
+
+
+class CommitTimes(Protocol):
+    """Where the duration of each commit is told."""
+
+    def commit_seconds(self, seconds: float) -> None:
+        """One commit took so long."""
+        ...
+
+
+class ShareLog:
+    """A stratum.ports.ShareSink on a ShareStore."""
+
+    def __init__(
+        self, store: ShareStore, reactor: Any, now_ms: Callable[[], int], times: CommitTimes
+    ) -> None:
+        self._log = Logger()
+        self._store = store
+        self._reactor = reactor
+        self._now_ms = now_ms
+        self._times = times
+        self._threads = ThreadPool(1, 1, "commit")
+        self._in_thread = 0
+        self._slow = False
+        self._solve: Callable[[Solution], SavedBlock | None] = lambda _: None
+        self._found: dict[str, Found] = {}
+
+    def save_with(self, solve: Callable[[Solution], SavedBlock | None]) -> None:
+        """Where solutions are saved and submitted: Work.solve, which in turn reports to ``submitted``."""
+        self._solve = solve
+
+    def append(self, batch: Sequence[Share]) -> Deferred[None]:
+        """See stratum.ports.ShareSink."""
+        if not self._slow and not self._in_thread:
+            try:
+                self._commit(batch)
+            except (StoreError, sqlite3.Error) as error:
+                self._failed(batch, error)
+                return fail(error)
+            return succeed(None)
+        if not self._threads.started:
+            self._threads.start()
+        self._in_thread += 1
+        done: Deferred[None] = deferToThreadPool(self._reactor, self._threads, self._commit, batch)
+
+        def ended(result: Failure | None) -> Failure | None:
+            self._in_thread -= 1
+            if isinstance(result, Failure):
+                self._failed(batch, result.value)
+            return result
+
+        return done.addBoth(ended)
+
+    def _commit(self, batch: Sequence[Share]) -> None:
+        began = time.perf_counter()
+        found = {s.block_hash: self._found[s.block_hash] for s in batch if s.block_hash in self._found}
+        self._store.write(batch, found)
+        took = time.perf_counter() - began
+        self._slow = took > SLOW_COMMIT_S
+        self._times.commit_seconds(took)
+        for block_hash in found:
+            del self._found[block_hash]
+
+    def _failed(self, batch: Sequence[Share], error: BaseException) -> None:
+        self._log.error("{count} shares could not be written: {error}", count=len(batch), error=str(error))
+        for share in batch:
+            if share.block_hash is not None:
+                # its miner was told that the share did not count, yet the block is real: keep trying
+                self._reactor.callLater(RETRY_S, self.append, [share])
+
+    def solved(self, solution: Solution) -> None:
+        """See stratum.ports.ShareSink."""
+        block = self._solve(solution)
+        if block is None:
+            return
+        found = _found(block)
+        if solution.share is not None:
+            self._found[block.hash] = found  # goes to the log in one transaction with its share
+            return
+        try:
+            self._store.write_without_share(found)
+        except (StoreError, sqlite3.Error) as error:
+            self._log.error("Block {hash} could not be logged: {error}", hash=block.hash, error=str(error))
+
+    def log_saved(self, block: SavedBlock) -> None:
+        """Log a block that an earlier run saved, with its share; once, however often it is called."""
+        if block.share is None:
+            self._store.write_without_share(_found(block))
+        else:
+            self._store.write([block.share], {block.hash: _found(block)})
+
+    def submitted(self, block_hash: str, node: str, result: SubmitResult) -> None:
+        """Record what a node said to a block."""
+        try:
+            self._store.record_submission(block_hash, node, word_for(result), self._now_ms())
+        except (StoreError, sqlite3.Error) as error:
+            self._log.error(
+                "The answer to {hash} could not be logged: {error}", hash=block_hash, error=str(error)
+            )
+
+    def close(self) -> None:
+        """Let the thread go, after what it has to write."""
+        if self._threads.started:
+            self._threads.stop()
+
+
+def _found(block: SavedBlock) -> Found:
+    return Found(
+        hash=block.hash,
+        prev_hash=block.prev_hash,
+        height=block.height,
+        account=block.account,
+        worker=block.worker,
+        address=block.address,
+        found_ms=block.found_ms,
+        file=saved.path_of(Path(), block).name,
+    )

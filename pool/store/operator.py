@@ -1,0 +1,91 @@
+"""What the operator sees of payments, and the one thing an operator may change: resume after a stop."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import attrs
+
+from pool.store.database import transaction
+
+
+@attrs.frozen
+class PaymentLine:
+    """A payment on either rail as a list shows it; ``number`` is ``L12`` or ``B3`` (a batch)."""
+
+    number: str
+    account: str
+    amount_msat: int
+    fee_msat: int | None
+    state: str
+    reference: str
+    reason: str | None
+    created_ms: int
+    updated_ms: int
+
+
+class OperatorDesk:
+    """Reads payments of ``ledger.db``; ``resume`` writes."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def payments(self, state: str | None, limit: int) -> list[PaymentLine]:
+        """The newest payments of both rails, newest first; a batch is one line for each output."""
+        rows = self._connection.execute(
+            f"SELECT * FROM ({_LIGHTNING} UNION ALL {_ONCHAIN}) WHERE :state IS NULL OR state = :state"  # noqa: S608
+            " ORDER BY created_ms DESC LIMIT :limit",
+            {"state": state, "limit": limit},
+        )
+        return [PaymentLine(*row) for row in rows]
+
+    def show(self, number: str) -> dict[str, object] | None:
+        """All that is known of one payment or batch, except its preimage; None when there is none.
+
+        Raises:
+            ValueError: the number has not the form L12 or B3.
+        """
+        rail, digits = number[:1].upper(), number[1:]
+        if rail not in {"L", "B"} or not digits.isdecimal():
+            raise ValueError("a payment's number is L and digits (Lightning) or B and digits (a batch)")
+        table = "payment" if rail == "L" else "batch"
+        cursor = self._connection.execute(f"SELECT * FROM {table} WHERE id = ?", (int(digits),))  # noqa: S608
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        known: dict[str, object] = dict(zip([column[0] for column in cursor.description], row, strict=True))
+        known.pop("preimage", None)
+        if rail == "B":
+            known["inputs"] = json.loads(str(known["inputs"]))
+            known["outputs"] = [
+                {"account": account, "address": address, "amount_sat": amount}
+                for account, address, amount in self._connection.execute(
+                    "SELECT account, address, amount_sat FROM batch_output WHERE batch_id = ?", (int(digits),)
+                )
+            ]
+        return known
+
+    def stops(self) -> list[tuple[str, int]]:
+        """Why and since when sending is stopped; empty while it is not."""
+        rows = self._connection.execute(
+            "SELECT reason, tripped_ms FROM breaker WHERE resumed_ms IS NULL ORDER BY id"
+        )
+        return [(str(reason), int(tripped_ms)) for reason, tripped_ms in rows]
+
+    def resume(self, why: str, now_ms: int) -> int:
+        """Let sending go on, with the reason on record; answers how many stops this ended."""
+        with transaction(self._connection) as tx:
+            return tx.execute(
+                "UPDATE breaker SET resumed_ms = ?, resumed_why = ? WHERE resumed_ms IS NULL", (now_ms, why)
+            ).rowcount
+
+
+_LIGHTNING = (
+    "SELECT 'L' || id AS number, account, amount_msat, fee_msat, state, payment_hash AS reference, reason,"
+    " created_ms, updated_ms FROM payment"
+)
+_ONCHAIN = (
+    "SELECT 'B' || id, account, amount_sat * 1000, NULL, state, txid, reason, created_ms, updated_ms"
+    " FROM batch JOIN batch_output ON batch_id = id"
+)
