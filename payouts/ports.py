@@ -241,9 +241,15 @@ class PayFailed:
 
 @attrs.frozen
 class PayUnknown:
-    """Everything else: time-outs, resets, in progress, not found while the invoice may still be paid."""
+    """Everything else: time-outs, resets, in progress, not found while the invoice may still be paid.
+
+    Attributes:
+        reason: for logs and the operator.
+        idle: the node says that no attempt is under way; the *same* invoice may be sent again.
+    """
 
     reason: str
+    idle: bool = False
 
 
 PayOutcome = PaySettled | PayFailed | PayUnknown
@@ -268,8 +274,8 @@ class LightningNode(Protocol):
         """The state of a payment by its hash; never starts one."""
         ...
 
-    async def sent_hashes(self) -> Sequence[str]:
-        """Payment hashes of all outgoing payments that the node remembers as paid or in flight."""
+    async def sent_hashes(self, since_s: int) -> Sequence[str]:
+        """Payment hashes of outgoing payments: paid at or after a Unix second, or in flight."""
         ...
 
     async def outbound(self) -> Msat:

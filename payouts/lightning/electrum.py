@@ -1,0 +1,235 @@
+"""An Electrum daemon as the Lightning node that pays: its JSON-RPC, and what its answers really mean.
+
+Electrum tells the truth about a payment in ``get_invoice`` only: ``lnpay`` may answer ``success: false``
+while an HTLC is unresolved, and its error for a payment already under way looks like any other.  So whatever
+``lnpay`` said, the state is asked for by hash, and only *paid* and *failed* are believed at once.  *Unpaid*,
+*expired* and *not found* are a failure only once the invoice cannot be paid any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, Final
+
+import attrs
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from payouts.errors import NodeUnavailable, RpcRefused
+from payouts.invoice import digest
+from payouts.money import Msat, Sat, to_msat
+from payouts.ports import PayFailed, PayOutcome, PaySettled, PayUnknown
+
+EXPIRY_MARGIN_S: Final = 120  # after its expiry an unpaid invoice is given so long before it counts as failed
+_NOT_FOUND: Final = "Request not found"
+_NEVER: Final = 1 << 62  # an expiry that no clock reaches
+
+
+class Status(IntEnum):
+    """Electrum's invoice states (``electrum.invoices``), as far as they matter."""
+
+    UNPAID = 0
+    EXPIRED = 1
+    PAID = 3
+    INFLIGHT = 4
+    FAILED = 5
+
+
+@attrs.frozen
+class ElectrumOptions:
+    """Where the daemon listens and how long it may take.
+
+    Attributes:
+        url: e.g. ``http://127.0.0.1:7777``.
+        user: RPC user.
+        password: RPC password.
+        timeout_s: of every call but lnpay.
+        pay_timeout_s: of lnpay; the payment goes on after it.
+        max_cltv: most blocks that a payment may be locked for, the last hop's included.
+    """
+
+    url: str = attrs.field(repr=False)
+    user: str = attrs.field(repr=False)
+    password: str = attrs.field(repr=False)
+    timeout_s: float = 15.0
+    pay_timeout_s: float = 60.0
+    max_cltv: int = 2016
+
+
+class ElectrumNode:
+    """A LightningNode (see payouts.ports) over an Electrum daemon's JSON-RPC with Basic authentication."""
+
+    log = Logger()
+
+    def __init__(self, http: HTTPClient, clock: IReactorTime, options: ElectrumOptions) -> None:
+        self._http = http
+        self._clock = clock
+        self._options = options
+
+    async def node_id(self) -> str:
+        """See LightningNode."""
+        answer = await self._ask("nodeid")
+        if not isinstance(answer, str) or len(answer.partition("@")[0]) != 66:
+            raise NodeUnavailable("Electrum did not name its node: does its wallet have Lightning enabled?")
+        return answer.partition("@")[0]
+
+    async def pay(self, invoice: str, payment_hash: str, max_fee: Msat) -> PayOutcome:
+        """See LightningNode; ``max_fee`` must be what ``payouts.planner.max_fee`` allows."""
+        terms = {"invoice": invoice, "max_fee_msat": max_fee, "max_cltv": self._options.max_cltv}
+        said = "no route was found"
+        try:
+            await self._call("lnpay", terms, self._options.pay_timeout_s)
+        except RpcRefused as refused:
+            said = refused.message
+        except NodeUnavailable as unavailable:
+            said = str(unavailable)
+        try:
+            return await self._state(payment_hash, _NEVER, 0, said)
+        except NodeUnavailable as unavailable:
+            return PayUnknown(str(unavailable))
+
+    async def lookup(self, payment_hash: str, invoice_expires_s: int, now_s: int) -> PayOutcome:
+        """See LightningNode."""
+        return await self._state(payment_hash, invoice_expires_s, now_s, "the node gave up")
+
+    async def _state(self, payment_hash: str, expires_s: int, now_s: int, said: str) -> PayOutcome:
+        try:
+            found = await self._call("get_invoice", {"invoice_id": payment_hash}, self._options.timeout_s)
+        except RpcRefused as refused:
+            if refused.message != _NOT_FOUND:  # code 1 is also "no wallet loaded" and the like
+                raise NodeUnavailable(f"Electrum refused get_invoice: {refused}") from None
+            found = {"status": Status.UNPAID}
+        match _member(found, "status"):
+            case Status.PAID:
+                return await self._settled(payment_hash, found)
+            case Status.FAILED:
+                return PayFailed(said)
+            case Status.UNPAID | Status.EXPIRED:
+                if now_s > expires_s + EXPIRY_MARGIN_S:
+                    return PayFailed("the invoice expired before it could be paid")
+                return PayUnknown(said, idle=True)
+            case other:
+                return PayUnknown(f"the payment is in progress (status {other})")
+
+    async def _settled(self, payment_hash: str, found: Mapping[str, Any]) -> PayOutcome:
+        preimage = found.get("preimage") or await self._ask(
+            "export_lightning_preimage", payment_hash=payment_hash
+        )
+        try:
+            genuine = digest(preimage) == payment_hash
+        except (TypeError, ValueError):
+            genuine = False
+        if not genuine:
+            self.log.error("Electrum showed a wrong preimage for {payment_hash}", payment_hash=payment_hash)
+            return PayUnknown("the node says paid, but shows no preimage that proves it")
+        fee = self._fee(await self._history(), payment_hash, found)
+        if fee is None:  # the history lags behind for a moment
+            return PayUnknown("paid, but the fee is not known yet")
+        return PaySettled(preimage, fee)
+
+    def _fee(
+        self, history: Sequence[Mapping[str, Any]], payment_hash: str, found: Mapping[str, Any]
+    ) -> Msat | None:
+        """What the payment cost beyond its amount; the history's amount includes the fee."""
+        for item in history:
+            if item.get("payment_hash") == payment_hash:
+                fee = item.get("fee_msat")
+                if fee is None:
+                    fee = -_integer(item, "amount_msat") - _integer(found, "amount_msat")
+                if not isinstance(fee, int) or fee < 0:
+                    raise NodeUnavailable("Electrum told a fee that makes no sense")
+                return Msat(fee)
+        return None
+
+    async def sent_hashes(self, since_s: int) -> Sequence[str]:
+        """See LightningNode: from the history what was paid, from the saved invoices what is in flight."""
+        paid = [
+            item["payment_hash"]
+            for item in await self._history()
+            if item.get("type") == "payment"
+            and item.get("payment_hash")
+            and _integer(item, "amount_msat") < 0
+            and _integer(item, "timestamp") >= since_s
+        ]
+        invoices = await self._ask("list_invoices")
+        in_flight = [
+            invoice["invoice_id"]
+            for invoice in _rows(invoices, "list_invoices")
+            if invoice.get("is_lightning") and invoice.get("status") == Status.INFLIGHT
+        ]
+        return list(dict.fromkeys(paid + in_flight))
+
+    async def outbound(self) -> Msat:
+        """See LightningNode: what is above the reserve of channels whose peer is there; whole sats."""
+        usable = [c for c in await self._channels() if c.get("peer_state") == "GOOD"]
+        sats = [max(0, _integer(c, "local_balance") - _integer(c, "local_reserve")) for c in usable]
+        return to_msat(Sat(sum(sats)))
+
+    async def balance(self) -> Msat:
+        """See LightningNode: Electrum tells whole sats."""
+        return to_msat(Sat(sum(_integer(c, "local_balance") for c in await self._channels())))
+
+    async def _channels(self) -> list[Mapping[str, Any]]:
+        rows = _rows(await self._ask("list_channels"), "list_channels")
+        return [row for row in rows if row.get("state") == "OPEN"]
+
+    async def _history(self) -> list[Mapping[str, Any]]:
+        return _rows(await self._ask("lightning_history"), "lightning_history")
+
+    async def _ask(self, method: str, **params: object) -> Any:
+        """A call that has no business being refused."""
+        try:
+            return await self._call(method, params, self._options.timeout_s)
+        except RpcRefused as refused:
+            raise NodeUnavailable(f"Electrum refused {method}: {refused}") from None
+
+    async def _call(self, method: str, params: Mapping[str, object], timeout_s: float) -> Any:
+        exchange = Deferred.fromCoroutine(self._exchange(method, params))
+        try:
+            answer = await exchange.addTimeout(timeout_s, self._clock)
+        except (CancelledError, NodeUnavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever HTTP and JSON can fail with; texts may hold the URL
+            raise NodeUnavailable(f"Electrum did not answer {method} ({type(error).__name__})") from None
+        if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
+            raise NodeUnavailable(f"Electrum answered {method} with no JSON-RPC document")
+        refusal: object = answer.get("error")
+        if refusal is None:
+            return answer.get("result")
+        if not isinstance(refusal, dict):
+            raise NodeUnavailable(f"Electrum answered {method} with a malformed error")
+        raise RpcRefused(_integer(refusal, "code"), str(refusal.get("message")))
+
+    async def _exchange(self, method: str, params: Mapping[str, object]) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        response = await self._http.post(
+            self._options.url, json=request, auth=(self._options.user, self._options.password)
+        )
+        body = await response.content()
+        if response.code != 200:
+            raise NodeUnavailable(f"Electrum answered {method} with HTTP status {response.code}")
+        return json.loads(body, parse_float=Decimal)
+
+
+def _member(found: object, name: str) -> int:
+    if not isinstance(found, Mapping):
+        raise NodeUnavailable("Electrum's answer is not the expected document")
+    return _integer(found, name)
+
+
+def _integer(document: Mapping[str, Any], name: str) -> int:
+    value = document.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise NodeUnavailable(f"Electrum's answer has no integer {name}")
+    return value
+
+
+def _rows(answer: object, method: str) -> list[Mapping[str, Any]]:
+    if not isinstance(answer, list) or not all(isinstance(row, Mapping) for row in answer):
+        raise NodeUnavailable(f"Electrum's {method} is not a list of documents")
+    return answer
