@@ -27,7 +27,8 @@ EXTRANONCE2_BYTES: Final = 8
 
 
 def _difficulty(value: Decimal | Fraction | int) -> Difficulty:
-    return Difficulty(Fraction(value))
+    # miners are told doubles: judged by exactly what they are told
+    return Difficulty(Fraction(float(value)))
 
 
 @attrs.frozen(kw_only=True)

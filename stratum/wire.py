@@ -203,8 +203,8 @@ def difficulty(value: object) -> Difficulty | None:
         return None
     if not math.isfinite(number) or not _LEAST_DIFFICULTY <= number <= _GREATEST_DIFFICULTY:
         return None
-    # the shortest decimal of the same float is what the miner wrote: 0.004, not 0.0040000000000000000832
-    return Difficulty(Fraction(repr(number)))
+    # exactly the double: the miner is told it back, and its shares are judged by the same number
+    return Difficulty(Fraction(number))
 
 
 def _configure(request_id: bytes, params: list[Any]) -> Message:

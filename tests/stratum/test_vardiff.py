@@ -56,7 +56,7 @@ def test_one_rise_is_at_most_sixty_four_fold() -> None:
 def test_silence_eases_and_keeps_easing() -> None:
     eased = retarget(d(10_000), 0, 60, 12)
     assert eased is not None
-    assert 400 <= eased < 500
+    assert 300 <= eased < 450
     assert retarget(d(10_000), 0, 10_000, 12) == neat(d(10_000 / 32))
 
 
