@@ -48,6 +48,27 @@ class CookieFile:
 Credentials = UserPassword | CookieFile
 
 
+class _Closing(http.client.HTTPConnection):
+    """Closes with itself the answer too, which the library leaves unread when it is not JSON."""
+
+    _answer: http.client.HTTPResponse | None = None
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Wait for the answer."""
+        self._answer = super().getresponse()
+        return self._answer
+
+    def close(self) -> None:
+        """Close the connection and its answer."""
+        super().close()
+        if self._answer is not None:
+            self._answer.close()
+
+
+class _ClosingTls(_Closing, http.client.HTTPSConnection):
+    """The same over TLS."""
+
+
 class Rpc:
     """Calls to one node with one user's rights."""
 
@@ -119,7 +140,7 @@ class Rpc:
 
     def connection(self, timeout_s: float | None = None) -> http.client.HTTPConnection:
         """A new, unconnected connection; whoever takes it closes it."""
-        kind = http.client.HTTPSConnection if self._split.scheme == "https" else http.client.HTTPConnection
+        kind = _ClosingTls if self._split.scheme == "https" else _Closing
         return kind(cast(str, self._split.hostname), self._port, timeout=timeout_s or self._timeout_s)
 
     def ask(

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from payouts.money import Sat
 from pool.chain.block import assemble, block_hash
@@ -39,10 +40,15 @@ def now(task: Coroutine[Deferred[Any], Any, T]) -> T:
     outcome: list[Any] = []
     done = threading.Event()
     running = Deferred.fromCoroutine(task)
-    running.addBoth(lambda result: (outcome.append(result), done.set()))
+
+    def ended(result: object) -> None:
+        outcome.append(result)
+        done.set()
+
+    running.addBoth(ended)
     assert done.wait(WAIT_S), "no answer in time"
     result = outcome[0]
-    if hasattr(result, "raiseException"):
+    if isinstance(result, Failure):
         result.raiseException()
     found: T = result
     return found
