@@ -13,6 +13,7 @@ import attrs
 from payouts.money import Msat
 from pool.errors import LedgerError
 from pool.ledger import GENESIS, RESIDUAL, Entry, Posting, entry_hash, memo_text, miner
+from pool.store.blocks import BlockTable
 from pool.store.database import transaction
 
 
@@ -48,10 +49,15 @@ class Line:
 
 
 class LedgerStore:
-    """Reads and writes the journal; one connection, used by one thread at a time."""
+    """Reads and writes the journal; one connection, used by one thread at a time.
+
+    Attributes:
+        blocks: found blocks, whose changes go into one transaction with the entries they lead to.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.blocks = BlockTable(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

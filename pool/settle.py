@@ -1,0 +1,263 @@
+"""What becomes of found blocks: each is followed by its header, rewarded, matured, or reversed.
+
+Whether a block is in the chain is decided by the node's block index alone, never by a wallet, and only a node
+whose own tip has reached the block's height can say that it is not.  A change of a block's state and the
+journal entry that goes with it are one transaction, so that a crash at any point is followed by either both
+or neither, and by the same decision again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Final, Protocol, cast
+
+import attrs
+from twisted.logger import Logger
+
+from payouts.money import Msat, to_msat
+from pool import ledger
+from pool.chain.node import ChainInfo, ChainUnavailable, CoinbaseOutput, HeaderInfo
+from pool.errors import ChainError, LedgerError
+from pool.rewards import pplns
+from pool.shares import Chunk, Slice, Window, cut
+from pool.store.blocks import Block, BlockState, FoundBlock
+from pool.store.ledger import LedgerStore
+
+WATCH_DEPTH: Final = 2016
+"""Confirmations after which a mature block is final."""
+ORPHAN_WATCH_MS: Final = 28 * 24 * 3_600_000
+"""How long after it was found an orphan may still come back: twice the time of WATCH_DEPTH blocks."""
+
+
+class ShareLog(Protocol):
+    """The share log, as windows are cut from it; see pool.store.windows."""
+
+    def found_since(self, found_id: int) -> Sequence[FoundBlock]:
+        """Blocks that fronts solved behind a row number, oldest first."""
+        ...
+
+    def share_at(self, time_ms: int) -> int:
+        """Log id of the newest share judged at this moment or before, 0 when there is none."""
+        ...
+
+    def chunks(self, last_id: int) -> Iterator[Chunk]:
+        """All shares up to a log id in disjoint ranges, newest first."""
+        ...
+
+    def rows(self, first_id: int, last_id: int) -> Iterator[Slice]:
+        """Single shares of an id range, newest first."""
+        ...
+
+    def prepare(self) -> None:
+        """Do some of a window's reading ahead; called at every step."""
+        ...
+
+
+class ChainView(Protocol):
+    """What is asked of the node; pool.chain.node.Node is one.  Methods may raise ChainError."""
+
+    async def header(self, block_hash: str) -> HeaderInfo | None:
+        """The header with this hash, or None when the node does not know it."""
+        ...
+
+    async def block_outputs(self, block_hash: str) -> tuple[CoinbaseOutput, ...]:
+        """What the block's coinbase pays."""
+        ...
+
+    async def chain_info(self) -> ChainInfo:
+        """Where the node's tip is."""
+        ...
+
+
+@attrs.frozen
+class Change:
+    """A block's new state.  Attributes: the block as it is now, and the state it had before."""
+
+    block: Block
+    before: BlockState
+
+
+class Settler:
+    """Follows found blocks; the only writer of rewards.
+
+    Args:
+        store: the books.
+        log: the share log.
+        chain: the node.
+        policy: how blocks are divided.
+        maturity: confirmations at which a reward becomes available.
+        wall_ms: Unix milliseconds now.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        log: ShareLog,
+        chain: ChainView,
+        policy: pplns.Policy,
+        maturity: int,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._shares = log
+        self._chain = chain
+        self._policy = policy
+        self._maturity = maturity
+        self._wall_ms = wall_ms
+
+    async def step(self) -> Sequence[Change]:
+        """Take over new blocks and look at each one that is not final; answers what changed.
+
+        A node that cannot be reached, or does not know a block, changes nothing.
+        """
+        self._shares.prepare()
+        self._take_over()
+        changes: list[Change] = []
+        now_ms = self._wall_ms()
+        for block in self._store.blocks.watched(WATCH_DEPTH, now_ms - ORPHAN_WATCH_MS):
+            try:
+                changes += await self._follow(block)
+            except ChainUnavailable as error:
+                self._log.warn("The node could not be asked about blocks: {error}", error=str(error))
+                break
+            except ChainError as error:
+                self._log.error(
+                    "Block {hash} was not settled: {error}", hash=block.found.hash, error=str(error)
+                )
+        return changes
+
+    def _take_over(self) -> None:
+        blocks = self._store.blocks
+        for found in self._shares.found_since(blocks.last_found_id()):
+            with self._store.transaction():
+                blocks.add(found, self._wall_ms())
+            self._log.info("Block {hash} at {height} was taken over", hash=found.hash, height=found.height)
+
+    async def _follow(self, block: Block) -> list[Change]:
+        header = await self._chain.header(block.found.hash)
+        if header is None or header.confirmations == 0:
+            return []
+        if header.confirmations < 0:
+            if block.state is BlockState.ORPHANED or not await self._passed(header):
+                return []
+            return self._orphan(block)
+        seen = attrs.evolve(block, confirmations=header.confirmations)
+        match block.state:
+            case BlockState.SUBMITTED | BlockState.ORPHANED:
+                changes = await self._activate(seen, block)
+                return changes + self._mature_if_deep(changes[-1].block) if changes else []
+            case BlockState.IMMATURE:
+                return self._mature_if_deep(seen) or self._note(seen, block)
+            case BlockState.MATURE:
+                return self._note(seen, block)
+
+    async def _passed(self, header: HeaderInfo) -> bool:
+        """Whether the node has a chain as high as the block, so that leaving it out is a decision.
+
+        A node that catches up knows headers (at -1 confirmations) of blocks that it has yet to connect.
+        """
+        info = await self._chain.chain_info()
+        return not info.syncing and info.height >= header.height
+
+    async def _activate(self, seen: Block, before: Block) -> list[Change]:
+        """The block is in the chain: write its reward."""
+        outputs = await self._chain.block_outputs(seen.found.hash)
+        sats = [to_msat(output.value) for output in outputs if self._store.owns_script(output.script)]
+        value, n = Msat(sum(sats)), seen.activations
+        if not value:
+            self._log.error("Block {hash} pays nothing to the pool's addresses", hash=seen.found.hash)
+        policy = self._policy if n == 0 else self._first_policy(seen)
+        window = self._window(seen.found, policy.window)
+
+        def entry() -> ledger.Entry:
+            result = pplns.reward(window, value, policy, self._store.residual())
+            memo = {**pplns.memo(result), "height": seen.found.height}
+            return ledger.reward(seen.found.hash, n, result.division, memo, self._owed_back(seen))
+
+        after = attrs.evolve(seen, state=BlockState.IMMATURE, activations=n + 1, value=value)
+        return self._change(before, after, entry)
+
+    def _window(self, found: FoundBlock, size: Fraction) -> Window:
+        # a block of a stale or duplicate submission has no share: its window ends with the newest one then
+        last_id = self._shares.share_at(found.found_ms) if found.share_id is None else found.share_id
+        return cut(self._shares.chunks(last_id), self._shares.rows, size, last_id)
+
+    def _first_policy(self, block: Block) -> pplns.Policy:
+        """The policy of the first activation: what a share is worth does not change with a reorganisation."""
+        memo = self._reward_entry(block, 0).memo
+        policy = cast(Mapping[str, str | int], memo["policy"])
+        return pplns.Policy(Fraction(policy["window"]), int(policy["fee_bps"]))
+
+    def _owed_back(self, block: Block) -> dict[str, Msat]:
+        """What miners keep from activations that were reversed after they had been paid."""
+        owed: dict[str, Msat] = {}
+        for n in range(block.activations):
+            reversal = self._store.entry(f"reverse:{block.found.hash}:{n}")
+            if reversal is not None:
+                for account, short in cast(Mapping[str, str], reversal.memo["short_msat"]).items():
+                    owed[account] = Msat(owed.get(account, 0) + int(short))
+        return owed
+
+    def _mature_if_deep(self, seen: Block) -> list[Change]:
+        if seen.confirmations < self._maturity:
+            return []
+        n = seen.activations - 1
+
+        def entry() -> ledger.Entry:
+            return ledger.mature(seen.found.hash, n, self._reward_entry(seen, n))
+
+        return self._change(seen, attrs.evolve(seen, state=BlockState.MATURE), entry)
+
+    def _orphan(self, before: Block) -> list[Change]:
+        after = attrs.evolve(before, state=BlockState.ORPHANED, confirmations=-1)
+        if before.state is BlockState.SUBMITTED:
+            return self._change(before, after, None)
+        n = before.activations - 1
+
+        def entry() -> ledger.Entry:
+            return ledger.reverse(
+                before.found.hash,
+                n,
+                self._reward_entry(before, n),
+                was_mature=before.state is BlockState.MATURE,
+                balances=self._store.balances(),
+            )
+
+        return self._change(before, after, entry)
+
+    def _reward_entry(self, block: Block, n: int) -> ledger.Entry:
+        entry = self._store.entry(f"reward:{block.found.hash}:{n}")
+        if entry is None:
+            raise LedgerError(f"block {block.found.hash} has no reward {n} in the journal")
+        return entry
+
+    def _change(
+        self, before: Block, after: Block, make_entry: Callable[[], ledger.Entry] | None
+    ) -> list[Change]:
+        """Write a block's new state together with its entry, both or neither."""
+        now_ms = self._wall_ms()
+        with self._store.transaction():
+            stored = self._store.blocks.get(before.found.hash)
+            if stored is None or (stored.state, stored.activations) != (before.state, before.activations):
+                return []
+            if make_entry is not None:
+                self._store.post(make_entry(), now_ms)
+            self._store.blocks.write(after, now_ms)
+        self._log.info(
+            "Block {hash} at {height} became {state}",
+            hash=after.found.hash,
+            height=after.found.height,
+            state=after.state.value,
+            value_msat=after.value,
+        )
+        return [Change(after, before.state)]
+
+    def _note(self, seen: Block, before: Block) -> list[Change]:
+        """Keep the new depth of a block whose state stays."""
+        if seen.confirmations != before.confirmations:
+            with self._store.transaction():
+                self._store.blocks.write(seen, self._wall_ms())
+        return []

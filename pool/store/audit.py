@@ -1,0 +1,141 @@
+"""Raw rows for the audit, as they lie in the files, each file read in one snapshot."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from payouts.money import Msat
+from pool.ledger import Posting
+from pool.rewards.recount import RawShare
+from stratum.units import Target
+
+
+class JournalRow(NamedTuple):
+    """An entry with its postings; ``memo`` is the stored text."""
+
+    id: int
+    key: str
+    kind: str
+    time_ms: int
+    memo: str
+    previous: str
+    hash: str
+    postings: tuple[Posting, ...]
+
+
+class BlockRow(NamedTuple):
+    """A row of table ``block``."""
+
+    hash: str
+    found_id: int
+    share_id: int | None
+    state: str
+    activations: int
+    value_msat: int | None
+
+
+class PaymentRow(NamedTuple):
+    """A Lightning payment's money."""
+
+    id: int
+    account: str
+    amount_msat: int
+    max_fee_msat: int
+    fee_msat: int | None
+    state: str
+
+
+class BatchRow(NamedTuple):
+    """An on-chain batch's money; ``outputs`` are (account, sat)."""
+
+    id: int
+    fee_sat: int
+    state: str
+    outputs: tuple[tuple[str, int], ...]
+
+
+class Audit:
+    """Reads ``shares.db`` and ``ledger.db``; both connections are for reading."""
+
+    def __init__(self, shares: sqlite3.Connection, ledger: sqlite3.Connection) -> None:
+        self._shares = shares
+        self._ledger = ledger
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Hold both files still: the books first, so that the share log has all that they speak of."""
+        opened = [each for each in (self._ledger, self._shares) if not each.in_transaction]
+        try:
+            for connection in opened:
+                connection.execute("BEGIN")
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            yield
+        finally:
+            for connection in opened:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def entries(self) -> Iterator[JournalRow]:
+        """The journal, oldest first."""
+        rows = self._ledger.execute(
+            "SELECT id, key, kind, time_ms, memo, previous, hash FROM journal ORDER BY id"
+        )
+        for row in rows:
+            postings = self._ledger.execute(
+                "SELECT account, amount_msat FROM posting WHERE journal_id = ? ORDER BY id", (row[0],)
+            )
+            sides = tuple(Posting(account, Msat(amount)) for account, amount in postings)
+            yield JournalRow._make((*row, sides))
+
+    def stray_postings(self) -> list[int]:
+        """Ids of postings that belong to no entry."""
+        rows = self._ledger.execute(
+            "SELECT id FROM posting WHERE journal_id NOT IN (SELECT id FROM journal) ORDER BY id"
+        )
+        return [row[0] for row in rows]
+
+    def balances(self) -> dict[str, int]:
+        """The table of running balances."""
+        return dict(self._ledger.execute("SELECT account, amount_msat FROM balance ORDER BY account"))
+
+    def blocks(self) -> list[BlockRow]:
+        """Every block of the books."""
+        rows = self._ledger.execute(
+            "SELECT hash, found_id, share_id, state, activations, value_msat FROM block ORDER BY found_id"
+        )
+        return [BlockRow(*row) for row in rows]
+
+    def payments(self) -> list[PaymentRow]:
+        """Every Lightning payment."""
+        rows = self._ledger.execute(
+            "SELECT id, account, amount_msat, max_fee_msat, fee_msat, state FROM payment ORDER BY id"
+        )
+        return [PaymentRow(*row) for row in rows]
+
+    def batches(self) -> list[BatchRow]:
+        """Every on-chain batch."""
+        result = []
+        for row in self._ledger.execute("SELECT id, fee_sat, state FROM batch ORDER BY id").fetchall():
+            outputs = self._ledger.execute(
+                "SELECT account, amount_sat FROM batch_output WHERE batch_id = ?", (row[0],)
+            )
+            result.append(BatchRow._make((*row, tuple(outputs.fetchall()))))
+        return result
+
+    def found(self) -> dict[int, tuple[str, int | None]]:
+        """Hash and winning share of each block in the share log, by its row number."""
+        rows = self._shares.execute("SELECT id, hash, share_id FROM found")
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    def shares_before(self, last_id: int) -> Iterator[RawShare]:
+        """Single shares up to a log id, newest first."""
+        rows = self._shares.execute(
+            "SELECT share.id, account, nbits, target FROM share JOIN target ON target.id = target_id"
+            " WHERE share.id <= ? ORDER BY share.id DESC",
+            (last_id,),
+        )
+        for share_id, account, nbits, target in rows:
+            yield RawShare(share_id, account, nbits, Target(int.from_bytes(target, "big")))

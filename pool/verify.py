@@ -1,0 +1,284 @@
+"""The audit of the books: all of it computed again from the share log, and every difference named."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import attrs
+
+from payouts.money import Msat, Sat, to_msat
+from pool import ledger
+from pool.errors import LedgerError
+from pool.rewards.recount import Recount, recount, shares_of
+from pool.store.audit import Audit, BatchRow, BlockRow, JournalRow, PaymentRow
+
+
+@attrs.frozen
+class Report:
+    """What was checked, and what was found.
+
+    Attributes:
+        checked: how many of what.
+        differences: one sentence each; empty when the books are right.
+    """
+
+    checked: Mapping[str, int]
+    differences: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the books are right in every point that was checked."""
+        return not self.differences
+
+    def lines(self) -> list[str]:
+        """The report as text, one line each."""
+        counts = [f"checked {count} {what}" for what, count in self.checked.items()]
+        verdict = "the books are right" if self.ok else f"{len(self.differences)} differences"
+        return [*counts, *(f"DIFFERENCE: {each}" for each in self.differences), verdict]
+
+    def as_json(self) -> dict[str, object]:
+        """The report as a JSON-able document."""
+        return {"ok": self.ok, "checked": dict(self.checked), "differences": list(self.differences)}
+
+
+def verify(shares: sqlite3.Connection, books: sqlite3.Connection) -> Report:
+    """Check the books against the share log and against themselves.
+
+    Args:
+        shares: shares.db, for reading.
+        books: ledger.db, for reading.
+    """
+    audit = Audit(shares, books)
+    with audit.snapshot():
+        return _Verifier(audit).run()
+
+
+class _Verifier:
+    """One run: walks the journal in its order with balances of its own, then looks at the other tables."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self._balances: dict[str, int] = {}
+        self._entries: dict[str, JournalRow] = {}
+        self._owed_back: dict[str, Counter[str]] = {}
+        self._checked: Counter[str] = Counter()
+        self._differences: list[str] = []
+        self._blocks = {block.hash: block for block in audit.blocks()}
+
+    def run(self) -> Report:
+        self._walk()
+        self._check_balances()
+        self._check_blocks()
+        for payment in self._audit.payments():
+            self._check_payment(payment)
+        for batch in self._audit.batches():
+            self._check_batch(batch)
+        self._check_open_holds()
+        return Report(dict(self._checked), tuple(self._differences))
+
+    def _wrong(self, text: str) -> None:
+        self._differences.append(text)
+
+    # ------------------------------------------------------------------------------------------- the journal
+
+    def _walk(self) -> None:
+        previous = ledger.GENESIS
+        for row in self._audit.entries():
+            self._checked["journal entries"] += 1
+            digest = ledger.entry_hash(previous, row.key, row.kind, row.time_ms, row.memo, row.postings)
+            if (row.previous, row.hash) != (previous, digest):
+                self._wrong(f"{row.key}: the hash chain breaks here (entry {row.id} was changed)")
+            previous = row.hash
+            total = sum(posting.amount for posting in row.postings)
+            if total:
+                self._wrong(f"{row.key}: the postings sum to {total} msat instead of zero")
+            self._check_content(row)
+            self._entries[row.key] = row
+            self._add(row)
+        for stray in self._audit.stray_postings():
+            self._wrong(f"posting {stray} belongs to no entry")
+
+    def _add(self, row: JournalRow) -> None:
+        for posting in row.postings:
+            self._checked["postings"] += 1
+            balance = self._balances.get(posting.account, 0) + posting.amount
+            self._balances[posting.account] = balance
+            sign = {"assets": 1, "liabilities": -1}.get(posting.account.partition(":")[0], 0)
+            if sign * balance < 0:
+                self._wrong(f"{row.key}: {posting.account} is overdrawn by {abs(balance)} msat")
+
+    def _check_content(self, row: JournalRow) -> None:
+        """Compute an entry that follows from the past again, with balances as they were then."""
+        try:
+            memo: Mapping[str, Any] = json.loads(row.memo)
+            match row.kind:
+                case "reward":
+                    self._check_reward(row, memo)
+                case "mature" | "reverse":
+                    self._check_follow_up(row, memo)
+                case "deposit":
+                    reference = row.key.removeprefix("deposit:")
+                    made = ledger.deposit(reference, memo["asset"], Msat(int(memo["amount_msat"])))
+                    self._compare(row, made.postings)
+                case _:  # holds and what ends them are compared with their payments
+                    pass
+        except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, LedgerError) as error:
+            self._wrong(f"{row.key}: its memo does not say how it was computed ({error})")
+
+    def _compare(self, row: JournalRow, expected: Iterable[ledger.Posting]) -> None:
+        """Name every posting that is not what it should be."""
+        should = Counter({posting.account: int(posting.amount) for posting in expected})
+        there: Counter[str] = Counter()
+        for posting in row.postings:
+            there[posting.account] += posting.amount
+        for account in sorted(should.keys() | there.keys()):
+            if should[account] != there[account]:
+                self._wrong(f"{row.key}: {account} has {there[account]} msat, not {should[account]}")
+
+    # ------------------------------------------------------------------------------------------- the rewards
+
+    def _check_reward(self, row: JournalRow, memo: Mapping[str, Any]) -> None:
+        block = self._blocks.get(memo["block"])
+        if block is None or row.key != f"reward:{memo['block']}:{memo['n']}":
+            self._wrong(f"{row.key}: there is no such block")
+            return
+        self._checked["rewards counted again share by share"] += 1
+        last_id = memo["window"]["last_id"]
+        if block.share_id not in {None, last_id}:
+            self._wrong(
+                f"{row.key}: the window ends with share {last_id}, the winning one is {block.share_id}"
+            )
+        counted = recount(self._audit.shares_before(last_id), Fraction(memo["policy"]["window"]))
+        self._compare_window(row.key, memo["window"], counted)
+        value, residual = int(memo["value_msat"]), -self._balances.get(ledger.RESIDUAL, 0)
+        if value != block.value_msat:
+            self._wrong(f"{row.key}: divides {value} msat, the block pays {block.value_msat}")
+        self._compare(row, self._reward_postings(block, memo, counted, value, residual))
+
+    def _reward_postings(
+        self, block: BlockRow, memo: Mapping[str, Any], counted: Recount, value: int, residual: int
+    ) -> list[ledger.Posting]:
+        fee = value * int(memo["policy"]["fee_bps"]) // 10_000
+        parts = shares_of(value - fee + residual, counted.scores)
+        left_over = value - fee + residual - sum(parts.values())
+        owed = self._owed_back.get(block.hash, Counter())
+        kept = {account: min(part, owed[account]) for account, part in parts.items()}
+        recovered = {account: str(part) for account, part in kept.items() if part}
+        if recovered != memo["recovered_msat"]:
+            self._wrong(f"reward:{block.hash}:{memo['n']}: recovers other amounts than its reversals left")
+        sides = {ledger.miner(name, "immature"): kept[name] - part for name, part in parts.items()}
+        sides[ledger.IMMATURE] = value
+        sides[ledger.POOL_FEE] = -fee
+        sides[ledger.RESIDUAL] = residual - left_over
+        sides[ledger.ORPHAN_LOSS] = -sum(kept.values())
+        return [ledger.Posting(account, Msat(amount)) for account, amount in sides.items()]
+
+    def _compare_window(self, key: str, window: Mapping[str, Any], counted: Recount) -> None:
+        border = counted.border and {"share_id": counted.border[0], "part": str(counted.border[1])}
+        found = {
+            "first_id": counted.first_id,
+            "full": counted.full,
+            "score": str(sum(counted.scores.values(), Fraction(0))),
+            "border": border,
+        }
+        for name, value in found.items():
+            if window[name] != value:
+                self._wrong(f"{key}: the window's {name} is {window[name]}, the share log says {value}")
+
+    def _check_follow_up(self, row: JournalRow, memo: Mapping[str, Any]) -> None:
+        block_hash, n = str(memo["block"]), int(memo["n"])
+        reward = self._entries.get(f"reward:{block_hash}:{n}")
+        if reward is None or row.key != f"{row.kind}:{block_hash}:{n}":
+            self._wrong(f"{row.key}: there is no reward before it")
+            return
+        rewarded = ledger.Entry(reward.key, reward.kind, {}, reward.postings)
+        if row.kind == "mature":
+            self._compare(row, ledger.mature(block_hash, n, rewarded).postings)
+            return
+        was_mature = f"mature:{block_hash}:{n}" in self._entries
+        balances = {account: Msat(amount) for account, amount in self._balances.items()}
+        made = ledger.reverse(block_hash, n, rewarded, was_mature=was_mature, balances=balances)
+        self._compare(row, made.postings)
+        if memo != made.memo:
+            self._wrong(f"{row.key}: its memo names other shortfalls than the balances left")
+        owed = self._owed_back.setdefault(block_hash, Counter())
+        owed.update({account: int(short) for account, short in memo["short_msat"].items()})
+
+    # -------------------------------------------------------------------------------------- the other tables
+
+    def _check_balances(self) -> None:
+        table = self._audit.balances()
+        for account in sorted(table.keys() | self._balances.keys()):
+            self._checked["balances"] += 1
+            shown, is_so = table.get(account, 0), self._balances.get(account, 0)
+            if shown != is_so:
+                self._wrong(f"{account}: the balance is {shown} msat, its postings sum to {is_so}")
+        if sum(table.values()):
+            self._wrong(f"all balances together are {sum(table.values())} msat instead of zero")
+
+    def _check_blocks(self) -> None:
+        found = self._audit.found()
+        for block in self._blocks.values():
+            self._checked["blocks"] += 1
+            if found.get(block.found_id) != (block.hash, block.share_id):
+                self._wrong(f"block {block.hash}: the share log does not have it as found {block.found_id}")
+            last, live = block.activations - 1, block.state in {"immature", "mature"}
+            expected = {f"reward:{block.hash}:{n}" for n in range(block.activations)}
+            expected |= {f"reverse:{block.hash}:{n}" for n in range(last if live else last + 1)}
+            if block.state == "mature":
+                expected.add(f"mature:{block.hash}:{last}")
+            if (block.state == "submitted" and block.activations) or (live and not block.activations):
+                self._wrong(f"block {block.hash}: {block.state} after {block.activations} activations")
+            there = {key for key in self._entries if block.hash in key.split(":")}
+            # a reward that was reversed may have matured before
+            may = {f"mature:{block.hash}:{n}" for n in range(last if live else last + 1)}
+            for key in sorted((expected - there) | (there - expected - may)):
+                what = "is missing" if key in expected else "should not be there"
+                self._wrong(f"block {block.hash} is {block.state}: {key} {what}")
+
+    def _check_payment(self, payment: PaymentRow) -> None:
+        self._checked["Lightning payments"] += 1
+        held = Msat(payment.amount_msat + payment.max_fee_msat)
+        made = [ledger.hold(payment.id, payment.account, held)]
+        if payment.state == "failed":
+            made.append(ledger.release(payment.id, payment.account, held))
+        elif payment.state == "settled":
+            amount, fee = Msat(payment.amount_msat), Msat(payment.fee_msat or 0)
+            made.append(ledger.settle(payment.id, payment.account, held, amount, fee))
+        self._expect(made, [f"{kind}:{payment.id}" for kind in ("hold", "release", "settle")])
+
+    def _check_batch(self, batch: BatchRow) -> None:
+        self._checked["on-chain batches"] += 1
+        amounts = {account: to_msat(Sat(amount)) for account, amount in batch.outputs}
+        made = [ledger.batch_hold(batch.id, amounts)]
+        if batch.state == "rejected":
+            made.append(ledger.batch_release(batch.id, amounts))
+        elif batch.state == "settled":
+            made.append(ledger.batch_settle(batch.id, amounts, Sat(batch.fee_sat)))
+        self._expect(made, [f"batch-{kind}:{batch.id}" for kind in ("hold", "release", "settle")])
+
+    def _expect(self, made: Iterable[ledger.Entry], possible: Iterable[str]) -> None:
+        """The journal has exactly these of the possible entries, with these postings."""
+        missing = set(possible)
+        for entry in made:
+            missing.discard(entry.key)
+            row = self._entries.pop(entry.key, None)
+            if row is None:
+                self._wrong(f"{entry.key}: missing from the journal")
+            else:
+                self._compare(row, entry.postings)
+        for key in sorted(missing & self._entries.keys()):
+            self._wrong(f"{key}: should not be in the journal")
+            del self._entries[key]
+
+    def _check_open_holds(self) -> None:
+        """What is left of holds in the journal after all payments were found has no payment."""
+        kinds = ("hold", "release", "settle", "batch-hold", "batch-release", "batch-settle")
+        for key, row in self._entries.items():
+            if row.kind in kinds:
+                self._wrong(f"{key}: there is no such payment")
