@@ -91,7 +91,7 @@ class ShareLog:
         for block_hash in found:
             del self._found[block_hash]
 
-    def _failed(self, batch: Sequence[Share], error: BaseException) -> None:
+    def _failed(self, batch: Sequence[Share], error: BaseException | None) -> None:
         self._log.error("{count} shares could not be written: {error}", count=len(batch), error=str(error))
         for share in batch:
             if share.block_hash is not None:

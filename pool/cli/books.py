@@ -31,7 +31,7 @@ from pool.store.ledger import LedgerStore
 from pool.verify import verify as verify_books
 
 
-class Amount(click.ParamType):
+class Amount(click.ParamType[Decimal]):
     """A positive decimal number, exactly as it was written."""
 
     name = "sat"

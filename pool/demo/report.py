@@ -1,4 +1,4 @@
-"""The demo's report: each figure read from outside the pool where it can be, and the comparison with its books."""
+"""The demo's report: figures read from outside the pool where they can be, beside what its books say."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pool.regtest.processes import Program, free_ports, listens, wait_until
 from pool.regtest.rig import Rig
 
 MATURITY: Final = 101
-"""As the node's wallet counts, so that the ledger's assets and the wallet's can be compared to the satoshi."""
+"""As the node's wallet counts, so that the ledger's assets and the wallet's can be compared exactly."""
 BATCH_CONFIRMATIONS: Final = 2
 MAXIMUM_SAT: Final = 100_000
 THRESHOLD_SAT: Final = 1_000_000
@@ -71,8 +71,9 @@ def _config(scene: Scene) -> str:
     """The pool's sluice.toml; JSON's strings and numbers are TOML's too."""
     logins, lightning = scene.rig.bitcoind.logins, scene.rig.pool.endpoint
     users = "\n".join(
-        f"{role} = {{ user = {json.dumps(logins[role].user)}, password = {json.dumps(logins[role].password)} }}"
-        for role in ("front", "book", "payer")
+        f"{role} = {{ user = {json.dumps(login.user)}, password = {json.dumps(login.password)} }}"
+        for role, login in logins.items()
+        if role in {"front", "book", "payer"}
     )
     listen = (
         f"ssl:{scene.web_port}:interface=127.0.0.1:privateKey={scene.directory}/site.key"
@@ -162,9 +163,8 @@ def fetch(scene: Scene, path: str, form: bytes | None = None) -> str:
     """A page of the site, over https with the demo's own authority; a form makes it a POST."""
     context = ssl.create_default_context(cafile=str(scene.ca))
     url = path if path.startswith("https://") else scene.site + path
-    request = urllib.request.Request(
-        url, data=form, headers={"Origin": scene.site} if form is not None else {}
-    )
+    headers = {} if form is None else {"Origin": scene.site}
+    request = urllib.request.Request(url, data=form, headers=headers)  # noqa: S310 -- our own https site
     with urllib.request.urlopen(request, timeout=15, context=context) as answer:  # noqa: S310 -- as above
         return str(answer.read().decode())
 

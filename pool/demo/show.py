@@ -157,4 +157,5 @@ def _line(known: dict[str, Any]) -> str:
     blocks = ", ".join(f"{count} {state}" for state, count in known["blocks"].items() if count)
     payments = ", ".join(f"{count} {state}" for state, count in known["payments"].items() if count)
     owed = sat_text(Msat(int(known["owed_msat"])))
-    return f"{known['hashrate_hps']:.3g} H/s | blocks: {blocks} | owed {owed} sat | payments: {payments or 'none'}"
+    rate = f"{known['hashrate_hps']:.3g} H/s"
+    return f"{rate} | blocks: {blocks} | owed {owed} sat | payments: {payments or 'none'}"

@@ -1,4 +1,4 @@
-"""The demo's acts: mine, mature, withdraw over Lightning, be paid on-chain, compare the books with the nodes."""
+"""The demo's acts: mine, mature, withdraw over Lightning, be paid on-chain, compare books and nodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pool.regtest.wallet import Withdrawal, received_msat, withdraw
 
 BLOCKS_BEFORE_PAY: Final = 12
 PACE: Final = 0.5
-"""Shares a second for each of two miners: Lightning on regtest keeps up with one block a second, not with four."""
+"""Shares a second for each of two miners: Lightning here keeps up with one block a second, not with four."""
 WITHDRAW_SAT: Final = 25_000
 
 

@@ -50,7 +50,7 @@ class Context:
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             except (StoreError, sqlite3.Error):
                 if not waited:
-                    self.log.warning("{name}.db is not there yet: waiting for its role", name=name)
+                    self.log.warn("{name}.db is not there yet: waiting for its role", name=name)
                 waited = True
                 await deferLater(self.reactor, RETRY_S, lambda: None)
             else:

@@ -1,11 +1,10 @@
-"""The book role: follows blocks by their headers, settles rewards into the ledger, takes over new accounts."""
+"""The book role: follows blocks by their headers, settles rewards, takes over new accounts."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from pool.chain.bitcoind import BitcoindNode
-from pool.chain.rpc import rpc_for_role
+from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.metrics import BookMetrics
 from pool.rewards.pplns import Policy
 from pool.roles.base import Context, Loops

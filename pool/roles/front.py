@@ -6,12 +6,12 @@ import sqlite3
 from collections import Counter
 from typing import Final
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
 from pool.accounts import Doorkeeper
 from pool.chain import saved
-from pool.chain.bitcoind import BitcoindNode
-from pool.chain.rpc import rpc_for_role
+from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.metrics import FrontMetrics
 from pool.roles.base import Context, Loops
 from pool.sharelog import ShareLog
@@ -122,7 +122,7 @@ class FrontRole:
         """
         for block in saved.read_all(self._context.config.store.directory):
             if not store.has_found(block.hash):
-                self._context.log.warning(
+                self._context.log.warn(
                     "Block {hash} was saved but not logged: making it good", hash=block.hash
                 )
                 share_log.log_saved(block)
@@ -148,7 +148,7 @@ class FrontRole:
         """Close the ports, write what was accepted, answer it, hang up, and let go of the node."""
         self._loops.stop()
         for port in self._ports:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
         if self._server is not None:
             await self._server.stop()
         if self._work is not None:

@@ -1,0 +1,183 @@
+"""``sluice check``: everything that the configuration names is tried, and each failure says what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable
+from typing import Any, Final
+
+import attrs
+import treq
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
+from twisted.web.client import Agent
+
+from payouts.errors import PayoutError
+from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
+from payouts.money import floor_sat
+from pool.chain.bitcoind import BitcoindNode, rpc_for_role
+from pool.chain.node import WrongCredentials
+from pool.config import Config, LightningConfig
+from pool.errors import PoolError, StoreBusy
+from pool.store.database import sole_role
+
+CHAINS: Final = {"mainnet": "main", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
+HTTP_TIMEOUT_S: Final = 10
+
+
+@attrs.frozen
+class Result:
+    """One thing that was tried.  Attributes: what, is it in order, and what was seen or what to do."""
+
+    what: str
+    ok: bool
+    says: str
+
+
+class _Wrong(Exception):
+    """Something is not in order; the text says what to do."""
+
+
+def run(config: Config) -> list[Result]:
+    """Try everything, one after the other."""
+    from twisted.internet import reactor  # noqa: PLC0415, TID251 -- a command's entry takes the real one
+
+    results: list[Result] = []
+
+    async def try_all() -> None:
+        for what, attempt in _attempts(config, reactor):
+            results.append(await _tried(what, attempt))
+
+    def begin() -> None:
+        Deferred.fromCoroutine(try_all()).addBoth(_ended, results, reactor)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return results
+
+
+def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
+    running = _pool_runs(config)
+    listens = [("stratum port", text) for text in config.stratum.listen]
+    listens += [("site's port", text) for text in config.web.listen]
+    lightning = config.lightning
+    return [
+        ("store", _store(config)),
+        *((f"node as {role}", _node(config, role, reactor)) for role in ("front", "book", "payer")),
+        ("wallet", _wallet(config, reactor)),
+        *([] if lightning is None else [("lightning", _lightning(lightning, reactor))]),
+        *((what, _port(text, running, reactor)) for what, text in listens),
+        ("public URL", _public_url(config.web.public_url, running, reactor)),
+    ]
+
+
+def _ended(outcome: Any, results: list[Result], reactor: Any) -> None:
+    if outcome is not None:
+        results.append(Result("check itself", ok=False, says=outcome.getErrorMessage()))
+    reactor.stop()
+
+
+async def _tried(what: str, attempt: Awaitable[str]) -> Result:
+    try:
+        return Result(what, ok=True, says=await attempt)
+    except (_Wrong, PoolError, PayoutError) as error:
+        return Result(what, ok=False, says=str(error))
+
+
+def _pool_runs(config: Config) -> bool:
+    try:
+        with sole_role(config.store.directory, "pool"):
+            return False
+    except StoreBusy:
+        return True
+
+
+async def _store(config: Config) -> str:
+    directory = config.store.directory
+    if not os.access(directory, os.W_OK):
+        raise _Wrong(
+            f"{directory} cannot be written by this user: make it, or name another [store] directory"
+        )
+    key = directory / "server.key"
+    if not key.exists():
+        raise _Wrong(f"{key} is missing: `sluice init` and `sluice run` make it")
+    if key.stat().st_mode & 0o007:
+        raise _Wrong(f"{key} can be read by everyone: chmod o= {key}")
+    return f"{directory} is writable, {key.name} is there"
+
+
+async def _node(config: Config, role: str, reactor: Any) -> str:
+    rpc = rpc_for_role(config.node, role, reactor)
+    info = await BitcoindNode(rpc).chain_info()
+    if info.chain != CHAINS[config.node.network]:
+        raise _Wrong(
+            f"the node is on {info.chain}, node.network says {config.node.network}: mend one of them"
+        )
+    if info.syncing and config.node.network != "regtest":
+        raise _Wrong(f"the node is still downloading the chain (height {info.height}): wait until it is done")
+    own_user = getattr(config.node, role) is not None
+    if own_user and role != "payer" and await _may_use_wallets(rpc):
+        raise _Wrong(f"the {role}'s user may call wallets: give it an rpcwhitelist (docs/operations.md)")
+    return f"{info.chain} at height {info.height}" + ("" if own_user else ", with the node's cookie")
+
+
+async def _may_use_wallets(rpc: Any) -> bool:
+    try:
+        await rpc.call("listwallets")
+    except WrongCredentials:
+        return False
+    return True
+
+
+async def _wallet(config: Config, reactor: Any) -> str:
+    rpc = rpc_for_role(config.node, "payer", reactor)
+    wallet = config.onchain.wallet
+    known = {entry["name"] for entry in (await rpc.call("listwalletdir"))["wallets"]}
+    if wallet not in known:
+        return f"{wallet} is not there yet: the payer makes it at its first start"
+    return f"{wallet} is there" + (" and open" if wallet in await rpc.call("listwallets") else "")
+
+
+async def _lightning(config: LightningConfig, reactor: Any) -> str:
+    options = ElectrumOptions(config.url, config.user, config.password)
+    node = ElectrumNode(HTTPClient(Agent(reactor)), reactor, options)
+    node_id = await node.node_id()
+    outbound = floor_sat(await node.outbound())
+    if outbound < config.minimum_sat:
+        raise _Wrong(f"the node can send {outbound} sat only: open a channel, or wait until its peer is back")
+    return f"node {node_id[:16]}… can send {outbound} sat"
+
+
+async def _port(description: str, running: bool, reactor: Any) -> str:  # noqa: FBT001 -- a fact, no switch
+    if running:
+        return f"{description.partition(':privateKey')[0]}: the pool is running and has it"
+    try:
+        port = await serverFromString(reactor, description).listen(Factory())
+    except CannotListenError as error:
+        raise _Wrong(
+            f"{description}: {error.socketError}: stop what listens there, or choose another"
+        ) from None
+    except (ValueError, TypeError, OSError) as error:
+        raise _Wrong(f"{description!r} is no usable endpoint: {error}") from None
+    await port.stopListening()
+    return f"{description.partition(':privateKey')[0]} is free"
+
+
+async def _public_url(url: str, running: bool, reactor: Any) -> str:  # noqa: FBT001 -- a fact, no switch
+    if not running:
+        return f"{url} is tried only while the pool runs"
+    client = HTTPClient(Agent(reactor))
+    try:
+        answer = await client.get(f"{url.rstrip('/')}/healthz", timeout=HTTP_TIMEOUT_S)
+        await treq.content(answer)
+    except Exception as error:  # noqa: BLE001 -- treq raises whatever TLS, DNS and sockets do
+        raise _Wrong(
+            f"{url} is not reached from here ({type(error).__name__}): wallets need it, mend DNS, "
+            "certificate or proxy"
+        ) from None
+    if answer.code != 200:
+        raise _Wrong(f"{url}/healthz answers {answer.code}: does the proxy point at [web] listen?")
+    return f"{url} answers"
