@@ -25,7 +25,7 @@ _OLDEST_ELECTRUM = (4, 8)
 # the server (e-x 2 wants Bitcoin Core 31) and what Electrum imports
 _WHEELS = [
     "e-x==1.20.0",
-    "plyvel==1.5.1",
+    "plyvel>=1.5.1,<2",
     "aiorpcX==0.25.0",
     "aiohttp>=3.11,<4",
     "aiohttp-socks>=0.9.2",

@@ -12,6 +12,7 @@ Python, so it imports nothing of ours.
 from __future__ import annotations
 
 import importlib
+import os
 import runpy
 import socket
 import sys
@@ -46,7 +47,8 @@ def _await(port: int) -> None:
 def _main() -> None:
     module, port, script = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     sys.argv = sys.argv[3:]
-    sys.path.pop(0)  # our own folder, which holds modules with the names of theirs
+    # our own folder holds modules with the names of theirs
+    sys.path[:] = [folder for folder in sys.path if folder != os.path.dirname(__file__)]
     _hurry(module)
     if port:
         _import_slow_parts()

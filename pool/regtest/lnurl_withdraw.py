@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import os
 import sys
 from typing import Any
 
@@ -51,7 +52,8 @@ async def _converse(lnurl: Any, util: Any) -> None:
 
 
 def _main() -> None:
-    sys.path.pop(0)  # our own folder, which holds modules with the names of theirs
+    # our own folder holds modules with the names of theirs
+    sys.path[:] = [folder for folder in sys.path if folder != os.path.dirname(__file__)]
     lnurl = importlib.import_module("electrum.lnurl")
     util = importlib.import_module("electrum.util")
     try:

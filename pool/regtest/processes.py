@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import queue
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,18 +22,27 @@ from pool.regtest.errors import NotReady, RpcError
 
 POLL_S = 0.02
 _TAIL_LINES = 12
+_LOWEST_PORT, _PORTS = 15_000, 17_000
 
 # The rig is the outermost shell and waits for real programs, so it takes the real clock, here and only here.
 _now = time.monotonic  # noqa: TID251
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody uses at the moment, all different."""
+    """Loopback ports that nobody uses at the moment, all different.
+
+    They lie below the range that Linux takes for outgoing connections, which could otherwise take one
+    between this answer and the program that listens on it.
+    """
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        ports: list[int] = []
+        while len(ports) < count:
+            port = _LOWEST_PORT + secrets.randbelow(_PORTS)
+            holder = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                holder.bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
 
 
 def listens(port: int) -> bool:

@@ -23,6 +23,8 @@ _FUNDING_BLOCKS = 3
 class Rig:
     """Real programs on regtest, all on free loopback ports, gone after `stop` or with this process.
 
+    The directory should be a fresh one: a rig is not meant to be started again from what another has left.
+
     The miner's wallet funds the channel and gives the pool's node its half in it, so that the pool's node
     holds nothing on the chain: every satoshi that it reports is channel balance.
 

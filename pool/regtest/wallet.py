@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -85,8 +86,9 @@ def _converse(
 def _ask(electrum: subprocess.Popen[str], **question: str) -> dict[str, Any]:
     if electrum.stdin is None or electrum.stdout is None:
         raise RigError("the wallet's script was started without pipes")
-    electrum.stdin.write(json.dumps(question) + "\n")
-    electrum.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):  # the script has ended: it gives no answer either
+        electrum.stdin.write(json.dumps(question) + "\n")
+        electrum.stdin.flush()
     answer: dict[str, Any] = json.loads(_line(electrum.stdout) or '{"refused": "the wallet gave no answer"}')
     if "refused" in answer:
         raise WithdrawRefused(str(answer["refused"]))
