@@ -10,21 +10,35 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 
 from pool.errors import ConfigError
 
 Network = Literal["mainnet", "testnet4", "signet", "regtest"]
 
 
-def _read_secret(value: object) -> object:
+def _from_file(path: Path, info: ValidationInfo) -> Path:
+    """A path as the configuration file means it: relative to itself."""
+    base = (info.context or {}).get("directory")
+    return path if base is None else Path(base) / path
+
+
+def _read_secret(value: object, info: ValidationInfo) -> object:
     """Turn ``{ file = … }`` or ``{ env = … }`` into the text it names; leave other values alone."""
     if not isinstance(value, dict):
         return value
     match value:
         case {"file": str(path), **rest} if not rest:
             try:
-                return Path(path).read_text(encoding="utf-8").strip()
+                return _from_file(Path(path), info).read_text(encoding="utf-8").strip()
             except OSError as error:
                 raise ValueError(f"the secret's file cannot be read: {error.strerror}") from error
         case {"env": str(name), **rest} if not rest:
@@ -34,11 +48,12 @@ def _read_secret(value: object) -> object:
     raise ValueError('a secret is a string, { file = "…" } or { env = "…" }')
 
 
+ConfigPath = Annotated[Path, AfterValidator(_from_file)]
 Secret = Annotated[str, BeforeValidator(_read_secret), Field(repr=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class NodeUser(_Section):
@@ -53,7 +68,7 @@ class NodeConfig(_Section):
 
     network: Network = "mainnet"
     url: str = "http://127.0.0.1:8332"
-    cookie_file: Path | None = None
+    cookie_file: ConfigPath | None = None
     front: NodeUser | None = None
     book: NodeUser | None = None
     payer: NodeUser | None = None
@@ -129,7 +144,7 @@ class MetricsConfig(_Section):
 class StoreConfig(_Section):
     """[store]: where the databases, block files and the server key live."""
 
-    directory: Path = Path("data")
+    directory: ConfigPath = Path("data")
 
 
 class Config(_Section):
@@ -145,14 +160,15 @@ class Config(_Section):
     store: StoreConfig = StoreConfig()
 
 
-def parse(document: Mapping[str, Any], where: str) -> Config:
-    """Validate a parsed document.
+def parse(document: Mapping[str, Any], where: str, directory: Path | None = None) -> Config:
+    """Validate a parsed document; relative paths in it are relative to the directory.
 
     Raises:
         ConfigError: one line that names the first wrong key and what is wrong with it, never its value.
     """
     try:
-        return Config.model_validate(document)
+        # the store's default path is relative to the file too, so the section is there to be validated
+        return Config.model_validate({"store": {}, **document}, context={"directory": directory})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -176,6 +192,4 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): make one with `sluice init`") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    config = parse(document, str(path))
-    directory = path.parent / config.store.directory
-    return config.model_copy(update={"store": StoreConfig(directory=directory)})
+    return parse(document, str(path), path.parent)

@@ -1,0 +1,146 @@
+"""The share log behind the door: acknowledged after the commit, in a thread when the disk is slow."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pool.chain.saved import SavedBlock
+from pool.errors import StoreBusy
+from pool.sharelog import ShareLog
+from pool.store.database import connect
+from pool.store.shares import Found, ShareStore
+from stratum.jobs import Job
+from stratum.ports import Share, Solution
+from stratum.units import Height, Target
+
+SHARE = Share("alice", "rig", Target(1 << 250), 0x207FFFFF, Height(7), 1_000, "01")
+WINNER = attrs.evolve(SHARE, block_hash="ab" * 32)
+JOB = Job("01", Height(7), bytes(32), 1, 0x207FFFFF, 1, 0, 2, b"", b"", (), Target(1 << 255), clean=True)
+SOLUTION = Solution(JOB, bytes(80), b"", "ab" * 32, WINNER, "alice", "rig")
+SAVED = SavedBlock(
+    "ab" * 32, Height(7), "cd" * 32, "bcrt1q", "alice", "rig", 1_000, "01", WINNER, block=bytes(80)
+)
+
+
+class ThreadedClock(Clock):
+    """A clock that hands calls from threads over when it is asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Callable[[], object]] = []
+
+    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
+        self.waiting.append(lambda: function(*args))
+
+    def pump(self) -> None:
+        until = time.monotonic() + 5
+        while not self.waiting and time.monotonic() < until:
+            time.sleep(0.001)
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+class Times:
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def commit_seconds(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+class Unwell(ShareStore):
+    """A store whose disk is slow or full for a while."""
+
+    slow_s = 0.0
+    refuses = 0
+
+    def write(self, batch: Sequence[Share], found: Mapping[str, Found]) -> None:
+        if self.refuses:
+            self.refuses -= 1
+            raise StoreBusy("the disk is full")
+        time.sleep(self.slow_s)
+        super().write(batch, found)
+
+
+@attrs.define
+class Bench:
+    store: Unwell
+    clock: ThreadedClock
+    log: ShareLog
+    connection: sqlite3.Connection
+
+    def rows(self, table: str = "share") -> int:
+        return int(self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    connection = connect(tmp_path, "shares")
+    store, clock = Unwell(connection, 0), ThreadedClock()
+    log = ShareLog(store, clock, lambda: 5, Times())
+    log.save_with(lambda _: SAVED)
+    yield Bench(store, clock, log, connection)
+    log.close()
+    connection.close()
+
+
+def fired(deferred: Deferred[None]) -> bool:
+    failures: list[object] = []
+    deferred.addErrback(failures.append)
+    return bool(deferred.called) and not failures
+
+
+def test_a_quick_disk_is_written_at_once(bench: Bench) -> None:
+    assert fired(bench.log.append([SHARE, SHARE]))
+    assert bench.rows() == 2
+
+
+def test_a_slow_disk_is_written_in_a_thread_and_acknowledged_after_the_commit(bench: Bench) -> None:
+    bench.store.slow_s = 0.01
+    assert fired(bench.log.append([SHARE]))  # this one found out
+    answer = bench.log.append([SHARE])
+    assert not answer.called
+    bench.clock.pump()
+    assert fired(answer)
+    assert bench.rows() == 2
+
+
+def test_a_full_disk_fails_the_batch_and_credits_nothing(bench: Bench) -> None:
+    bench.store.refuses = 1
+    assert not fired(bench.log.append([SHARE]))
+    assert bench.rows() == 0
+    assert fired(bench.log.append([SHARE]))
+
+
+def test_a_block_is_logged_in_one_transaction_with_its_share(bench: Bench) -> None:
+    bench.log.solved(SOLUTION)
+    assert bench.rows("found") == 0
+    assert fired(bench.log.append([SHARE, WINNER]))
+    assert bench.connection.execute("SELECT share_id FROM found").fetchone() == (2,)
+
+
+def test_a_block_whose_share_could_not_be_written_is_logged_later(bench: Bench) -> None:
+    bench.log.solved(SOLUTION)
+    bench.store.refuses = 2
+    assert not fired(bench.log.append([WINNER]))
+    bench.clock.advance(1)
+    assert bench.rows("found") == 0
+    bench.clock.advance(1)
+    assert (bench.rows("found"), bench.rows()) == (1, 1)
+
+
+def test_a_block_that_earned_no_share_is_logged_without_one(bench: Bench) -> None:
+    bench.log.solved(attrs.evolve(SOLUTION, share=None))
+    assert bench.connection.execute("SELECT share_id FROM found").fetchone() == (None,)
+
+
+def test_making_a_saved_block_good_twice_credits_it_once(bench: Bench) -> None:
+    bench.log.log_saved(SAVED)
+    bench.log.log_saved(SAVED)
+    assert (bench.rows("found"), bench.rows()) == (1, 1)
