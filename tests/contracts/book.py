@@ -79,8 +79,8 @@ class BookContract:
         """
         raise AssertionError("a subclass makes the book")
 
-    def take_one(self, book: Book, **amounts: int) -> int:
-        taken = book.take(intent(claim(), **amounts), k1_hash_for, NOW_MS, limit=5)
+    def take_one(self, book: Book) -> int:
+        taken = book.take(intent(claim()), k1_hash_for, NOW_MS, limit=5)
         assert isinstance(taken, Taken)
         return taken.payment_id
 

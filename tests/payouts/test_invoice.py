@@ -101,10 +101,10 @@ def test_amounts_and_prefixes_that_are_not_allowed_are_refused(human: str) -> No
         decode(write(Draft(human=human)))
 
 
-@pytest.mark.parametrize("lacking", ["payment_hash", "secret"])
-def test_an_invoice_without_hash_or_secret_is_refused(lacking: str) -> None:
+@pytest.mark.parametrize("lacking", [Draft(payment_hash=None), Draft(secret=None)])
+def test_an_invoice_without_hash_or_secret_is_refused(lacking: Draft) -> None:
     with pytest.raises(InvoiceMalformed, match="lacks"):
-        decode(write(attrs.evolve(Draft(), **{lacking: None})))
+        decode(write(lacking))
 
 
 def test_a_field_of_the_wrong_length_is_passed_over() -> None:
@@ -188,11 +188,17 @@ def test_a_preimage_proves_its_payment_hash() -> None:
     expiry_s=st.integers(0, 2**31),
     final_cltv=st.integers(0, 2**20),
     description=st.text(max_size=60),
-    features=st.sets(st.integers(0, 60)),
+    features=st.frozensets(st.integers(0, 60)),
     secret=st.binary(min_size=32, max_size=32),
 )
 def test_what_is_written_is_read(
-    sat: int, made_s: int, expiry_s: int, final_cltv: int, description: str, features: set[int], secret: bytes
+    sat: int,
+    made_s: int,
+    expiry_s: int,
+    final_cltv: int,
+    description: str,
+    features: frozenset[int],
+    secret: bytes,
 ) -> None:
     draft = Draft(
         human=f"lnbcrt{sat * 10}n",
@@ -226,9 +232,7 @@ def test_no_change_of_a_letter_survives_the_checksum(data: st.DataObject) -> Non
 
 
 @given(st.lists(st.integers(0, 31), max_size=280), st.sampled_from(["lnbcrt10u", "lnbc", "lntbs1m"]))
-def test_anything_under_a_good_checksum_fails_only_as_malformed(
-    groups: list[int], human: str
-) -> None:
+def test_anything_under_a_good_checksum_fails_only_as_malformed(groups: list[int], human: str) -> None:
     try:
         read = decode(bech32.encode(human, groups))
     except InvoiceMalformed:
