@@ -19,12 +19,14 @@ EASY = int(target_from_nbits(NBITS))
 ADDRESS = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 
 
-def add_shares(shares: sqlite3.Connection, account: str, count: int, time_ms: int, worker: str = "w") -> None:
+def add_shares(
+    shares: sqlite3.Connection, account: str, count: int, time_ms: int, worker: str = "w", nbits: int = NBITS
+) -> None:
     shares.execute("INSERT OR IGNORE INTO target VALUES (1, ?)", (EASY.to_bytes(32, "big"),))
     shares.executemany(
         "INSERT INTO share (account, worker, target_id, nbits, height, time_ms, front_id, job)"
         " VALUES (?, ?, 1, ?, 100, ?, 0, 'a')",
-        [(account, worker, NBITS, time_ms)] * count,
+        [(account, worker, nbits, time_ms)] * count,
     )
 
 

@@ -1,0 +1,83 @@
+"""Who may ask what, and what is written down about it: same origin, safe headers, a log without secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from twisted.logger import Logger
+from twisted.web.http import Request
+from twisted.web.iweb import IRequest
+from twisted.web.server import Site
+
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src data: 'self'; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'"
+)
+_PLAIN: Final = frozenset({"", "start", "blocks", "static", "healthz", "metrics", "api"})
+_SECRET: Final = frozenset({"a", "u", "lnurl"})
+_HARMLESS: Final = re.compile(r"/*([\w-]{1,16}(\.\w{1,4})?/?){0,3}", re.ASCII)
+
+
+def redacted(uri: bytes) -> str:
+    """A request's path as it may be logged: no query, and nothing that could be, or hide, a secret.
+
+    What is known to be harmless is kept and everything else is an ellipsis, so that a claim link with a
+    typing error in it does not end up in a log either: no segment that is shown is as long as a secret.
+    """
+    path = unquote(uri.partition(b"?")[0].decode("latin-1"))
+    first, _, rest = path.lstrip("/").partition("/")
+    if first in _SECRET:
+        return f"/{first}/…/cb" if first == "lnurl" and rest.endswith("/cb") else f"/{first}/…"
+    if first == "api" and "/account" in path:
+        return "/api/v1/account/…"
+    return path if first in _PLAIN and _HARMLESS.fullmatch(path) else "/…"
+
+
+class AccessLog(Site):
+    """An HTTP factory whose access log has redacted paths, and neither queries nor referrers."""
+
+    _events = Logger()
+
+    def log(self, request: Request) -> None:
+        """Write down one answered request."""
+        self._events.info(
+            "Answered {method} {path} with {status}, {bytes} bytes",
+            method=request.method.decode("latin-1") if request.method.isalpha() else "?",
+            path=redacted(request.uri),
+            status=request.code,
+            bytes=request.sentLength,
+        )
+
+
+def protect(request: IRequest, *, private: bool = False, referrer: str = "no-referrer") -> None:
+    """Set the headers of every page; a private one is kept by no cache."""
+    headers = request.responseHeaders
+    headers.setRawHeaders("Content-Security-Policy", [POLICY])
+    headers.setRawHeaders("X-Content-Type-Options", ["nosniff"])
+    headers.setRawHeaders("Referrer-Policy", [referrer])
+    headers.setRawHeaders("Cross-Origin-Opener-Policy", ["same-origin"])
+    if private:
+        headers.setRawHeaders("Cache-Control", ["no-store"])
+        headers.setRawHeaders("X-Robots-Tag", ["noindex"])
+
+
+def same_origin(request: IRequest, public_url: str) -> bool:
+    """Whether a POST comes from our own page (Fetch Metadata, else the Origin header).
+
+    Every browser sends one of the two with a POST from another site; what sends neither is no browser, and
+    has no user whose name could be misused.
+    """
+    site = _header(request, "Sec-Fetch-Site")
+    if site:
+        return site == "same-origin"
+    origin = _header(request, "Origin")
+    if not origin:
+        return True
+    return urlsplit(origin).netloc in {urlsplit(public_url).netloc, _header(request, "Host")} - {""}
+
+
+def _header(request: IRequest, name: str) -> str:
+    values: list[str] = request.requestHeaders.getRawHeaders(name, [])
+    return values[-1] if values else ""

@@ -1,0 +1,119 @@
+"""The public API's documents: JSON with amounts as strings, since readers break above 2^53."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pool.store.activity import Hashrate
+from pool.store.figures import BlockRow, PaymentRow, RewardRow
+from pool.web.pages import AccountFigures, PoolFigures
+from pool.web.ports import Facts
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def pool_document(facts: Facts, figures: PoolFigures) -> bytes:
+    """``/api/v1/pool``."""
+    stats = figures.stats
+    return _ENCODER.encode(
+        {
+            "name": facts.name,
+            "network": facts.network,
+            "stratum_url": facts.stratum_url,
+            "scheme": "unit-pplns",
+            "window_blocks": str(facts.window),
+            "fee_bps": facts.fee_bps,
+            "maturity_confirmations": facts.maturity,
+            "threshold_sat": str(facts.threshold),
+            "lightning_minimum_sat": (
+                None if facts.lightning_minimum is None else str(facts.lightning_minimum)
+            ),
+            "hashrate_10min": _hashrate(stats.hashrate),
+            "hashrate_1h": _hashrate(stats.hashrate_hour),
+            "accounts": stats.accounts,
+            "workers": stats.workers,
+            "newest_share_ms": stats.newest_share_ms,
+            "round_effort": stats.round_effort,
+        }
+    )
+
+
+def blocks_document(blocks: list[BlockRow]) -> bytes:
+    """``/api/v1/blocks``: newest first."""
+    return _ENCODER.encode({"blocks": [_block(block) for block in blocks]})
+
+
+def account_document(figures: AccountFigures) -> bytes:
+    """``/api/v1/account/<address>``."""
+    balances = figures.balances
+    return _ENCODER.encode(
+        {
+            "account": figures.account,
+            "immature_msat": str(balances.immature),
+            "available_msat": str(balances.available),
+            "held_msat": str(balances.held),
+            "hashrate_10min": _hashrate(figures.hashrate),
+            "hashrate_1h": _hashrate(figures.hashrate_hour),
+            "workers": [
+                {
+                    "name": worker.name,
+                    "hashrate_10min": _hashrate(worker.hashrate),
+                    "last_share_ms": worker.last_share_ms,
+                }
+                for worker in figures.workers
+            ],
+            "rewards": [_reward(reward) for reward in figures.rewards],
+            "payments": [_payment(payment) for payment in figures.payments],
+        }
+    )
+
+
+def error_document(code: str, message: str) -> bytes:
+    """What every refused API call answers."""
+    return _ENCODER.encode({"error": {"code": code, "message": message}})
+
+
+def _hashrate(hashrate: Hashrate) -> dict[str, object]:
+    return {
+        "hps": hashrate.hps,
+        "low_hps": hashrate.low_hps,
+        "high_hps": hashrate.high_hps,
+        "shares": hashrate.shares,
+        "span_s": hashrate.span_s,
+    }
+
+
+def _block(block: BlockRow) -> dict[str, object]:
+    return {
+        "hash": block.hash,
+        "height": block.height,
+        "finder": block.account,
+        "state": block.state,
+        "confirmations": block.confirmations,
+        "value_msat": None if block.value_msat is None else str(block.value_msat),
+        "found_ms": block.found_ms,
+        "effort": block.effort,
+    }
+
+
+def _reward(reward: RewardRow) -> dict[str, object]:
+    return {
+        "block_hash": reward.block_hash,
+        "height": reward.height,
+        "state": reward.state,
+        "amount_msat": str(reward.amount_msat),
+        "time_ms": reward.time_ms,
+    }
+
+
+def _payment(payment: PaymentRow) -> dict[str, object]:
+    return {
+        "way": payment.way,
+        "reference": payment.reference,
+        "amount_msat": str(payment.amount_msat),
+        "fee_msat": None if payment.fee_msat is None else str(payment.fee_msat),
+        "state": payment.state,
+        "created_ms": payment.created_ms,
+    }

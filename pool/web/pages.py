@@ -1,0 +1,131 @@
+"""Pages from figures: gathers what a page shows, and renders it with Jinja2 (everything is escaped)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import attrs
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pool.accounts import payable_address
+from pool.store.activity import Hashrate, Worker
+from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
+from pool.store.queries import Queries
+from pool.web import words
+from pool.web.ports import Facts
+from pool.web.withdraw import NothingNow, Offer
+
+HERE: Final = Path(__file__).parent
+STYLE: Final = (HERE / "static" / "style.css").read_bytes()
+BLOCKS_ON_FRONT: Final = 5
+BLOCKS: Final = 50
+REWARDS: Final = 20
+PAYMENTS: Final = 20
+REJECTED_SPAN_S: Final = 24 * 3600
+
+
+@attrs.frozen
+class PoolFigures:
+    """What the front page shows."""
+
+    stats: PoolStats
+    blocks: list[BlockRow]
+
+
+@attrs.frozen
+class AccountFigures:
+    """What the page of an account shows, whichever kind it is."""
+
+    account: str
+    balances: Balances
+    rewards: list[RewardRow]
+    payments: list[PaymentRow]
+    hashrate: Hashrate
+    hashrate_hour: Hashrate
+    workers: list[Worker]
+    stopped: bool
+
+    @property
+    def known(self) -> bool:
+        """Whether the pool has ever heard of it."""
+        return bool(self.workers or self.rewards or self.payments) or self.balances != Balances()
+
+
+def pool_figures(queries: Queries, now_ms: int) -> PoolFigures:
+    """Read the front page's figures."""
+    return PoolFigures(queries.pool(now_ms), queries.blocks(BLOCKS_ON_FRONT))
+
+
+def account_figures(queries: Queries, account: str, now_ms: int) -> AccountFigures:
+    """Read an account's figures."""
+    hashrate, hour = queries.account_hashrate(account, now_ms)
+    return AccountFigures(
+        account=account,
+        balances=queries.balances(account),
+        rewards=queries.rewards(account, REWARDS),
+        payments=queries.payments(account, PAYMENTS),
+        hashrate=hashrate,
+        hashrate_hour=hour,
+        workers=queries.workers(account, now_ms),
+        stopped=queries.sending_stopped(),
+    )
+
+
+class Pages:
+    """Renders every page of one site."""
+
+    def __init__(self, facts: Facts) -> None:
+        """Args: facts: of the site."""
+        self._jinja = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._jinja.globals["facts"] = facts
+        self._jinja.tests["address"] = lambda text: payable_address(text, facts.network) is not None
+        self._jinja.filters |= {
+            "sat": words.sat,
+            "rate": words.rate,
+            "interval": words.interval,
+            "utc": words.utc,
+            "iso": words.iso,
+            "ago": words.ago,
+            "percent": words.percent,
+            "short": words.short,
+            "fee": words.fee,
+        }
+
+    def pool(self, figures: PoolFigures, now_ms: int) -> str:
+        """The front page."""
+        return self._page("pool.html", now_ms, figures=figures)
+
+    def blocks(self, blocks: list[BlockRow], now_ms: int) -> str:
+        """The blocks that the pool found."""
+        return self._page("blocks.html", now_ms, blocks=blocks)
+
+    def start(self, now_ms: int) -> str:
+        """How to begin, with the button that makes an account."""
+        return self._page("start.html", now_ms)
+
+    def started(self, name: str, claim_link: str, now_ms: int) -> str:
+        """A new account: the only page that ever shows its claim link."""
+        return self._page("started.html", now_ms, name=name, claim_link=claim_link)
+
+    def account(self, figures: AccountFigures, offered: Offer | NothingNow, now_ms: int) -> str:
+        """A pool account's own page."""
+        ready = isinstance(offered, Offer)
+        return self._page("account.html", now_ms, figures=figures, offered=offered, ready=ready)
+
+    def address(self, figures: AccountFigures, now_ms: int) -> str:
+        """An address account's public page."""
+        return self._page("address.html", now_ms, figures=figures)
+
+    def message(self, title: str, text: str, now_ms: int) -> str:
+        """A page that says one thing."""
+        return self._page("message.html", now_ms, title=title, text=text)
+
+    def _page(self, template: str, now_ms: int, **values: object) -> str:
+        return self._jinja.get_template(template).render(now_ms=now_ms, **values)

@@ -1,0 +1,98 @@
+"""What the site needs from the pool around it: accounts to make and find, and facts for its pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from payouts.money import Msat, Sat, to_msat
+from pool.config import Config, Network
+
+InThread = Callable[..., Deferred[Any]]
+"""Runs a function with its arguments away from the reactor, as ``deferToThread`` does."""
+
+
+class AccountDesk(Protocol):
+    """Pool accounts."""
+
+    def create(self) -> tuple[str, str]:
+        """Make an account, durably: its name, and its claim secret, which nothing keeps.
+
+        Raises:
+            StoreError: it could not be made.
+        """
+        ...
+
+    def find(self, secret_hash: str) -> str | None:
+        """The account whose claim secret has this hex SHA-256."""
+        ...
+
+
+@attrs.frozen
+class Facts:
+    """What the operator decided and the pages tell.
+
+    Attributes:
+        name: of the pool.
+        public_url: where the site is reached, without a slash at the end.
+        stratum_url: what miners are pointed at.
+        network: of the chain.
+        fee_bps: the pool's fee in hundredths of a percent.
+        window: of the rewards, in expected blocks.
+        maturity: confirmations until a reward can be paid.
+        threshold: from which an address account is paid on-chain.
+        lightning_minimum: the least that Lightning pays; None when the pool does not pay over Lightning.
+        link_minutes: how long a withdraw QR is valid.
+        metrics: whether ``/metrics`` answers.
+    """
+
+    name: str
+    public_url: str
+    stratum_url: str
+    network: Network
+    fee_bps: int
+    window: Decimal
+    maturity: int
+    threshold: Sat
+    lightning_minimum: Sat | None
+    link_minutes: int
+    metrics: bool
+
+    @property
+    def threshold_msat(self) -> Msat:
+        """The threshold in the ledger's unit."""
+        return to_msat(self.threshold)
+
+
+def facts_of(config: Config) -> Facts:
+    """The facts of a configuration; miners are told the site's host with the first Stratum port."""
+    public_url = config.web.public_url.rstrip("/")
+    lightning = config.lightning
+    return Facts(
+        name=config.web.name,
+        public_url=public_url,
+        stratum_url=_stratum_url(public_url, config.stratum.listen),
+        network=config.node.network,
+        fee_bps=config.rewards.fee_bps,
+        window=config.rewards.window,
+        maturity=config.rewards.maturity_confirmations,
+        threshold=Sat(config.onchain.threshold_sat),
+        lightning_minimum=None if lightning is None else Sat(lightning.minimum_sat),
+        link_minutes=config.web.link_minutes,
+        metrics=config.metrics.enabled,
+    )
+
+
+def _stratum_url(public_url: str, listen: list[str]) -> str:
+    """Twisted endpoint descriptions begin ``kind:port`` or carry ``port=``."""
+    first = listen[0] if listen else ""
+    port = re.search(r"^\w+:(\d+)|port=(\d+)", first)
+    scheme = "stratum+ssl" if first.startswith("ssl") else "stratum+tcp"
+    host = urlsplit(public_url).hostname or "localhost"
+    return f"{scheme}://{host}:{(port[1] or port[2]) if port else 3333}"

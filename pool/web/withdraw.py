@@ -1,0 +1,132 @@
+"""The withdraw link of an account page: its QR code, or why there is none and when there will be."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import segno
+from markupsafe import Markup
+
+from payouts.lnurl import bech32_link, make_token, qr_text
+from payouts.money import Sat, floor_sat
+from payouts.ports import WithdrawTerms
+from pool.store.figures import Balances, RewardRow
+from pool.web import words
+from pool.web.ports import Facts
+
+QUIET_ZONE: Final = 4
+
+
+@attrs.frozen
+class Offer:
+    """A withdraw link that a wallet can use now.
+
+    Attributes:
+        minimum: the least it pays.
+        maximum: the most it pays.
+        expires_s: Unix second from which it is void.
+        lightning_link: ``lightning:LNURL1…``, which a wallet on the same device opens.
+        lnurlw_link: the same by LUD-17.
+        svg: QR code of ``LIGHTNING:LNURL1…``.
+    """
+
+    minimum: Sat
+    maximum: Sat
+    expires_s: int
+    lightning_link: str = attrs.field(repr=False)
+    lnurlw_link: str = attrs.field(repr=False)
+    svg: Markup = attrs.field(repr=False)
+
+
+@attrs.frozen
+class NothingNow:
+    """No link now.  Attributes: why, and when there will be one, each a sentence."""
+
+    why: str
+    when: str
+
+
+def offer(facts: Facts, key: bytes, account: str, terms: WithdrawTerms, now_s: int) -> Offer:
+    """Make a withdraw link that is valid for ``facts.link_minutes`` from now.
+
+    Args:
+        facts: of the site.
+        key: the server key that authenticates tokens.
+        account: whose balance it pays from.
+        terms: what is payable now.
+        now_s: Unix seconds.
+    """
+    expires_s = now_s + facts.link_minutes * 60
+    url = f"{facts.public_url}/lnurl/w/{make_token(key, account, expires_s)}"
+    return Offer(
+        minimum=terms.minimum,
+        maximum=terms.maximum,
+        expires_s=expires_s,
+        lightning_link=f"lightning:{bech32_link(url)}",
+        lnurlw_link="lnurlw://" + url.partition("://")[2],
+        svg=qr_svg(qr_text(url)),
+    )
+
+
+def qr_svg(text: str) -> Markup:
+    """A QR code as inline SVG, dark on white in every colour scheme: inverted ones confuse many scanners."""
+    code = segno.make(text, error="m", micro=False)
+    svg: str = code.svg_inline(
+        scale=1, border=QUIET_ZONE, dark="#000", light="#fff", omitsize=True, svgclass="qr"
+    )
+    return Markup(svg)  # noqa: S704 -- made by segno from numbers; the text itself is not in it
+
+
+def nothing_now(
+    facts: Facts,
+    terms: WithdrawTerms | None,
+    balances: Balances,
+    rewards: list[RewardRow],
+    *,
+    stopped: bool,
+) -> NothingNow | None:
+    """Why the account cannot withdraw now; None when it can."""
+    if facts.lightning_minimum is None:
+        return NothingNow(
+            "This pool does not pay over Lightning.",
+            "Your balance is kept until the operator connects a Lightning node.",
+        )
+    if terms is None:
+        return NothingNow("This account is being set up.", "Look again in a minute.")
+    if stopped:
+        return NothingNow(
+            "The operator has paused payments.", "Nothing is lost; withdrawing works again once they resume."
+        )
+    if terms.maximum >= terms.minimum:
+        return None
+    if balances.held:
+        return NothingNow(
+            "Your balance is held by a payment that is under way.",
+            "What it does not use comes back when it ends, mostly within a minute.",
+        )
+    return _too_little(facts, terms, balances, rewards)
+
+
+def _too_little(
+    facts: Facts, terms: WithdrawTerms, balances: Balances, rewards: list[RewardRow]
+) -> NothingNow:
+    least = f"{terms.minimum:,} sat"
+    why = (
+        f"You have {floor_sat(balances.available):,} sat available; the least that is paid is {least}"
+        " and the network's fee."
+    )
+    if not balances.immature:
+        return NothingNow(why, "Your part of the pool's next blocks is added here.")
+    left = [
+        max(1, facts.maturity - (reward.confirmations or 0))
+        for reward in rewards
+        if reward.state == "immature"
+    ]
+    if not left:
+        return NothingNow(why, "Your immature rewards become available when their blocks are deep enough.")
+    return NothingNow(
+        why,
+        f"{words.sat(balances.immature)} sat are immature; the first of them become available in"
+        f" {min(left)} block{'s' if min(left) > 1 else ''}, {words.wait(min(left))}.",
+    )

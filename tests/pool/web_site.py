@@ -1,0 +1,177 @@
+"""A whole site over a store in a temporary directory, asked without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+
+from payouts.money import Sat
+from payouts.ports import Answer, WithdrawTerms
+from pool.accounts import hash_secret
+from pool.errors import StoreError
+from pool.store.database import connect
+from pool.store.queries import Queries
+from pool.web.access import AccessLog
+from pool.web.ports import Facts
+from pool.web.site import Site
+from stratum.units import DIFFICULTY_1_TARGET
+from tests.pool.test_store_queries import ADDRESS, NOW_MS, add_found, add_shares, post
+
+SECRET = "s3cret-" + "A" * 36
+NAME = "m-k3x9q2ab"
+KEY = b"k" * 32
+FACTS = Facts(
+    name="Club <pool>",
+    public_url="https://pool.example",
+    stratum_url="stratum+tcp://pool.example:3333",
+    network="regtest",
+    fee_bps=150,
+    window=Decimal(8),
+    maturity=100,
+    threshold=Sat(1_000_000),
+    lightning_minimum=Sat(10),
+    link_minutes=10,
+    metrics=True,
+)
+
+
+@attrs.define
+class FakeAccounts:
+    """Pool accounts in a dict; ``broken`` makes the next creations fail."""
+
+    names: dict[str, str] = attrs.Factory(lambda: {hash_secret(SECRET): NAME})
+    broken: bool = False
+    made: int = 0
+
+    def create(self) -> tuple[str, str]:
+        if self.broken:
+            raise StoreError("the disk is full")
+        self.made += 1
+        name, secret = f"m-new{self.made}", f"{self.made:043d}"
+        self.names[hash_secret(secret)] = name
+        return name, secret
+
+    def find(self, secret_hash: str) -> str | None:
+        return self.names.get(secret_hash)
+
+
+@attrs.define
+class FakeClaims:
+    """Terms that a test sets."""
+
+    present: WithdrawTerms | None = WithdrawTerms(0, Sat(10), Sat(0))
+
+    def terms(self, account: str) -> WithdrawTerms | None:
+        return self.present if account == NAME else None
+
+    def answered(self, k1_hash: str) -> Answer | None:
+        return None
+
+    async def file(self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str) -> Answer | None:
+        return None
+
+
+@attrs.frozen
+class Reply:
+    """What came back over the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Running:
+    """A site, its store, its fakes, and a way to ask it."""
+
+    def __init__(self, directory: Path, facts: Facts = FACTS, *, lightning: bool = True) -> None:
+        self.shares = connect(directory, "shares")
+        self.ledger = connect(directory, "ledger")
+        self.accounts = FakeAccounts()
+        self.claims = FakeClaims()
+        self.now_ms = NOW_MS
+        self.site = Site(
+            facts,
+            Queries(directory),
+            self.accounts,
+            self.claims if lightning else None,
+            KEY,
+            now_ms=lambda: self.now_ms,
+            in_thread=maybeDeferred,
+        )
+        self.factory = AccessLog(self.site.resource(), reactor=MemoryReactorClock())  # type: ignore[no-untyped-call]
+
+    def ask(self, path: str, method: str = "GET", headers: Sequence[tuple[str, str]] = ()) -> Reply:
+        protocol = self.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))  # type: ignore[no-untyped-call]
+        assert protocol is not None
+        transport = StringTransportWithDisconnection()  # type: ignore[no-untyped-call]
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        lines = [f"{method} {path} HTTP/1.1", "Host: pool.example", "Connection: close", "Content-Length: 0"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        protocol.dataReceived("\r\n".join([*lines, "", ""]).encode())
+        head, _, body = transport.value().partition(b"\r\n\r\n")  # type: ignore[no-untyped-call]
+        first, *rest = head.decode().split("\r\n")
+        found = dict(line.split(": ", 1) for line in rest)
+        if found.get("Transfer-Encoding") == "chunked":
+            body = _unchunked(body)
+        return Reply(int(first.split(" ")[1]), found, body.decode())
+
+    def fill(self) -> None:
+        """Shares of an address and of a pool account, two blocks, rewards and payments of both ways."""
+        hard = DIFFICULTY_1_TARGET >> 16
+        self.shares.execute("INSERT INTO target VALUES (1, ?)", (hard.to_bytes(32, "big"),))
+        nbits = 0x1A07FFF8  # 32 of these shares are a block's work
+        add_shares(self.shares, ADDRESS, 40, NOW_MS - 120_000, "garage", nbits)
+        add_shares(self.shares, NAME, 35, NOW_MS - 60_000, "bitaxe", nbits)
+        add_found(self.shares, "a" * 64, 30, 840_000)
+        add_found(self.shares, "b" * 64, 65, 840_001)
+        self.ledger.executemany(
+            "INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, 1, ?, 312500000000, ?, ?)",
+            [
+                ("a" * 64, 1, 30, 840_000, ADDRESS, "mature", 120, NOW_MS, NOW_MS),
+                ("b" * 64, 2, 65, 840_001, NAME, "immature", 40, NOW_MS, NOW_MS),
+            ],
+        )
+        for account in (ADDRESS, NAME):
+            miner = f"liabilities:miners:{account}"
+            one, two = f"reward:{'a' * 64}:0:{account}", f"reward:{'b' * 64}:0:{account}"
+            post(self.ledger, one, {f"{miner}:immature": -250_000_123, "assets:immature": 250_000_123})
+            post(self.ledger, two, {f"{miner}:immature": -90_000_000, "assets:immature": 90_000_000})
+            available = {f"{miner}:immature": 250_000_123, f"{miner}:available": -250_000_123}
+            post(self.ledger, f"mature:{account}", available)
+        self.ledger.execute(
+            "INSERT INTO payment (claim_id, account, invoice, payment_hash, amount_msat, max_fee_msat,"
+            " fee_msat, state, invoice_expires_s, created_ms, updated_ms)"
+            " VALUES (1, ?, 'lnbcrt1', ?, 21000000, 100, 1500, 'settled', 0, ?, ?)",
+            (NAME, "c" * 64, NOW_MS - 7_200_000, NOW_MS),
+        )
+        self.ledger.execute(
+            "INSERT INTO batch VALUES (1, ?, 'raw', '[]', 200, 'broadcast', NULL, ?, ?)",
+            ("d" * 64, NOW_MS - 600_000, NOW_MS),
+        )
+        self.ledger.execute("INSERT INTO batch_output VALUES (1, ?, ?, 1200000)", (ADDRESS, ADDRESS))
+
+    def payable(self, maximum: int) -> None:
+        """Let the pool account withdraw up to so many sat."""
+        self.claims.present = WithdrawTerms(0, Sat(10), Sat(maximum))
+
+
+def _unchunked(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size, 16)
+        whole, body = whole + rest[:length], rest[length + 2 :] if length else b""
+    return whole
