@@ -1,0 +1,417 @@
+"""Blocks are followed by header alone: rewarded, matured, reversed and brought back, each exactly once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from payouts.money import Msat, Sat
+from pool import ledger
+from pool.chain.node import ChainInfo, ChainRefused, ChainUnavailable, CoinbaseOutput, HeaderInfo
+from pool.errors import LedgerError
+from pool.rewards.pplns import Policy
+from pool.settle import Change, Settler
+from pool.store.blocks import BlockState
+from pool.store.database import connect, connect_to_read
+from pool.store.ledger import LedgerStore
+from pool.store.shares import Found, ShareStore
+from pool.store.windows import ShareWindows
+from pool.verify import verify
+from stratum.ports import Share
+from stratum.units import MAX_TARGET, Height, Target
+
+NBITS = 0x207FFFFF
+BLOCK = Target(0x7FFFFF << 232)
+NOW_MS = 1_800_000_000_000
+SCRIPT = b"\x00\x14" + b"\x01" * 20
+HASH = "ab" * 32
+VALUE = 5_000_000_000  # sat
+POLICY = Policy(Fraction(2), 100)
+
+
+def run(coroutine: Coroutine[Any, Any, Sequence[Change]]) -> list[tuple[str, str]]:
+    """Run what never waits; answers (before, after) of each change."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return [(change.before.value, change.block.state.value) for change in done.value]
+    raise AssertionError("it waited")
+
+
+@attrs.define
+class FakeChain:
+    """A node in memory: blocks and their confirmations, and ways to be of no use."""
+
+    confirmations: dict[str, int] = attrs.field(factory=dict)
+    height: int = 10_000
+    syncing: bool = False
+    down: bool = False
+    pruned: bool = False
+    outputs: tuple[CoinbaseOutput, ...] = (
+        CoinbaseOutput(SCRIPT, Sat(VALUE)),
+        CoinbaseOutput(b"\x6a", Sat(0)),
+        CoinbaseOutput(b"\x51", Sat(77)),  # somebody else's
+    )
+
+    async def header(self, block_hash: str) -> HeaderInfo | None:
+        if self.down:
+            raise ChainUnavailable("the node does not answer")
+        seen = self.confirmations.get(block_hash)
+        return None if seen is None else HeaderInfo(block_hash, Height(200), seen, "00" * 32, 0)
+
+    async def block_outputs(self, block_hash: str) -> tuple[CoinbaseOutput, ...]:
+        assert block_hash in self.confirmations
+        if self.pruned:
+            raise ChainRefused(-1, "Block not available (pruned data)")
+        return self.outputs
+
+    async def chain_info(self) -> ChainInfo:
+        return ChainInfo("regtest", Height(self.height), "00" * 32, self.height, self.syncing)
+
+
+@attrs.define
+class Pool:
+    """Real files, a fake chain."""
+
+    directory: Path
+    shares: sqlite3.Connection
+    books: sqlite3.Connection
+    chain: FakeChain
+    policy: Policy = POLICY
+    now_ms: int = NOW_MS
+
+    @property
+    def store(self) -> LedgerStore:
+        return LedgerStore(self.books)
+
+    def settler(self) -> Settler:
+        windows = ShareWindows(self.shares, chunk_rows=2)
+        return Settler(self.store, windows, self.chain, self.policy, 100, lambda: self.now_ms)
+
+    def step(self) -> list[tuple[str, str]]:
+        return run(self.settler().step())
+
+    def see(self, confirmations: int, block_hash: str = HASH) -> list[tuple[str, str]]:
+        self.chain.confirmations[block_hash] = confirmations
+        return self.step()
+
+    def balance(self, name: str) -> int:
+        return abs(self.store.balance(name))
+
+    def of(self, account: str, part: ledger.Part = "available") -> int:
+        return self.balance(ledger.miner(account, part))
+
+    def verified(self) -> None:
+        shares = connect_to_read(self.directory, "shares")
+        books = connect_to_read(self.directory, "ledger")
+        report = verify(shares, books)
+        shares.close()
+        books.close()
+        assert report.differences == ()
+
+    def pay_out(self, account: str, amount: int, number: int = 1) -> None:
+        """The miner is paid over Lightning, by its entries alone."""
+        store = self.store
+        store.post(ledger.deposit(f"d{number}", "lightning", Msat(amount)), self.now_ms)
+        store.post(ledger.hold(number, account, Msat(amount)), self.now_ms)
+        store.post(ledger.settle(number, account, Msat(amount), Msat(amount), Msat(0)), self.now_ms)
+
+
+def share(
+    account: str, target: Target = BLOCK, block_hash: str | None = None, time_ms: int = NOW_MS
+) -> Share:
+    return Share(account, "w", target, NBITS, Height(200), time_ms, "1", block_hash)
+
+
+def found(block_hash: str, account: str = "ann", found_ms: int = NOW_MS) -> Found:
+    return Found(block_hash, "00" * 32, 200, account, "w", "bcrt1qpool", found_ms, "file")
+
+
+def fill_shares(connection: sqlite3.Connection, block_hash: str = HASH) -> None:
+    """A window of 2 units: ann's half unit and winning unit, half of bob's unit."""
+    batch = [
+        share("old"),
+        share("bob"),
+        share("ann", MAX_TARGET),
+        share("ann", block_hash=block_hash),
+        share("late"),
+    ]
+    ShareStore(connection, 0).write(batch, {block_hash: found(block_hash)})
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    shares, books = connect(tmp_path, "shares"), connect(tmp_path, "ledger")
+    made = Pool(tmp_path, shares, books, FakeChain())
+    made.store.add_addresses([("bcrt1qpool", SCRIPT)], NOW_MS)
+    fill_shares(shares)
+    yield made
+    assert sum(made.store.balances().values()) == 0
+    shares.close()
+    books.close()
+
+
+G = VALUE * 1000
+FEE = G // 100
+ANN = (G - FEE) * 3 // 4
+BOB = (G - FEE) // 4
+
+
+def test_a_block_in_the_chain_is_rewarded_from_its_window(pool: Pool) -> None:
+    assert pool.see(1) == [("submitted", "immature")]
+    assert (pool.of("ann", "immature"), pool.of("bob", "immature")) == (ANN, BOB)
+    assert pool.of("old", "immature") == pool.of("late", "immature") == 0
+    assert (pool.balance(ledger.POOL_FEE), pool.balance(ledger.IMMATURE)) == (FEE, G)
+    block = pool.store.blocks.get(HASH)
+    assert block is not None
+    assert (block.value, block.activations, block.confirmations) == (G, 1, 1)
+    pool.verified()
+
+
+def test_only_outputs_to_scripts_of_the_payer_are_divided(pool: Pool) -> None:
+    pool.chain.outputs = (CoinbaseOutput(b"\x51", Sat(VALUE)), CoinbaseOutput(SCRIPT, Sat(1000)))
+    pool.see(1)
+    assert pool.balance(ledger.IMMATURE) == 1_000_000
+    pool.verified()
+
+
+def test_a_block_that_pays_us_nothing_has_an_empty_reward(pool: Pool) -> None:
+    pool.chain.outputs = (CoinbaseOutput(b"\x51", Sat(VALUE)),)
+    assert pool.see(100) == [("submitted", "immature"), ("immature", "mature")]
+    assert pool.see(-1) == [("mature", "orphaned")]
+    assert pool.store.balances() == {}
+    pool.verified()
+
+
+def test_at_maturity_what_was_immature_becomes_available(pool: Pool) -> None:
+    pool.see(1)
+    assert pool.see(99) == []
+    assert pool.see(100) == [("immature", "mature")]
+    assert (pool.of("ann"), pool.of("bob"), pool.balance(ledger.HOT)) == (ANN, BOB, G)
+    assert pool.of("ann", "immature") == pool.balance(ledger.IMMATURE) == 0
+    assert pool.see(101) == []
+    pool.verified()
+
+
+def test_a_block_first_seen_deep_is_rewarded_and_matured_in_one_step(pool: Pool) -> None:
+    assert pool.see(150) == [("submitted", "immature"), ("immature", "mature")]
+    assert pool.of("ann") == ANN
+    pool.verified()
+
+
+def test_an_orphaned_block_leaves_the_books_as_they_were(pool: Pool) -> None:
+    pool.see(1)
+    assert pool.see(-1) == [("immature", "orphaned")]
+    assert all(amount == 0 for amount in pool.store.balances().values())
+    assert pool.see(-1) == []
+    pool.verified()
+
+
+def test_a_block_that_was_never_in_the_chain_is_orphaned_without_an_entry(pool: Pool) -> None:
+    assert pool.see(-1) == [("submitted", "orphaned")]
+    assert pool.store.balances() == {}
+    pool.verified()
+
+
+def test_an_orphan_that_comes_back_is_rewarded_again(pool: Pool) -> None:
+    pool.see(1)
+    pool.see(-1)
+    pool.policy = Policy(Fraction(1), 500)
+    assert pool.see(3) == [("orphaned", "immature")]
+    assert (pool.of("ann", "immature"), pool.of("bob", "immature")) == (ANN, BOB)
+    assert pool.store.entry(f"reward:{HASH}:1") is not None
+    assert pool.see(100) == [("immature", "mature")]
+    pool.verified()
+
+
+def test_a_mature_block_is_reversed_as_far_as_the_money_is_there(pool: Pool) -> None:
+    pool.see(100)
+    pool.pay_out("ann", 1_000_000)
+    assert pool.see(-1) == [("mature", "orphaned")]
+    assert (pool.of("ann"), pool.of("bob"), pool.balance(ledger.HOT)) == (0, 0, 0)
+    assert pool.store.balance(ledger.ORPHAN_LOSS) == 1_000_000
+
+
+def test_a_miner_who_kept_the_money_is_not_paid_twice_when_the_block_comes_back(pool: Pool) -> None:
+    pool.see(100)
+    pool.pay_out("ann", 1_000_000)
+    pool.see(-1)
+    assert pool.see(100) == [("orphaned", "immature"), ("immature", "mature")]
+    assert (pool.of("ann"), pool.of("bob")) == (ANN - 1_000_000, BOB)
+    assert pool.store.balance(ledger.ORPHAN_LOSS) == 0
+    pool.see(-1)
+    pool.see(1)
+    assert pool.of("ann", "immature") == ANN - 1_000_000
+
+
+@pytest.mark.parametrize("confirmations", [1, 100])
+def test_a_node_that_is_behind_down_or_ignorant_orphans_nothing(pool: Pool, confirmations: int) -> None:
+    pool.see(confirmations)
+    before = pool.store.balances()
+    pool.chain.confirmations[HASH] = -1
+    pool.chain.height = 199
+    assert pool.step() == []
+    pool.chain.height, pool.chain.syncing = 10_000, True
+    assert pool.step() == []
+    pool.chain.syncing, pool.chain.down = False, True
+    assert pool.step() == []
+    pool.chain.down = False
+    pool.chain.confirmations.clear()
+    assert pool.step() == []
+    assert pool.see(0) == []
+    assert pool.store.balances() == before
+
+
+def test_a_block_whose_coinbase_cannot_be_read_waits_and_holds_up_no_other(pool: Pool) -> None:
+    other = "cd" * 32
+    ShareStore(pool.shares, 0).write([share("zoe", block_hash=other)], {other: found(other, "zoe")})
+    pool.chain.pruned = True
+    assert pool.see(1) == []
+    assert pool.see(-1, other) == [("submitted", "orphaned")]
+    pool.chain.pruned = False
+    assert pool.step() == [("submitted", "immature")]
+    pool.verified()
+
+
+def test_the_window_of_a_block_without_a_share_ends_with_the_newest_share_then(pool: Pool) -> None:
+    lone = "ef" * 32
+    writer = ShareStore(pool.shares, 0)
+    writer.write([share("zoe", time_ms=NOW_MS + 50)], {})
+    writer.write_without_share(found(lone, "ann", NOW_MS + 60))
+    writer.write([share("yan", time_ms=NOW_MS + 70)], {})
+    assert pool.see(1, lone) == [("submitted", "immature")]
+    assert pool.of("zoe", "immature") == pool.of("late", "immature") == (G - FEE) // 2
+    pool.verified()
+
+
+def test_a_block_with_no_share_before_it_leaves_all_but_the_fee_over(pool: Pool) -> None:
+    lone = "ef" * 32
+    ShareStore(pool.shares, 0).write_without_share(found(lone, "ann", NOW_MS - 1))
+    pool.see(1, lone)
+    assert pool.store.residual() == G - FEE
+    pool.see(1)
+    assert pool.of("ann", "immature") == (G - FEE) * 2 * 3 // 4
+    # the first block's money is another's by now: its reversal is the pool's loss
+    pool.see(-1, lone)
+    assert pool.store.balance(ledger.ORPHAN_LOSS) == G - FEE
+    pool.verified()
+
+
+def test_deep_blocks_and_old_orphans_are_not_asked_for_any_more(pool: Pool) -> None:
+    pool.see(2016)
+    assert pool.store.blocks.watched(2016, 0) == []
+    assert pool.see(-1) == []
+    other = "cd" * 32
+    ShareStore(pool.shares, 0).write([share("zoe", block_hash=other)], {other: found(other, "zoe")})
+    pool.see(-1, other)
+    pool.now_ms += 28 * 24 * 3_600_000
+    assert pool.see(5, other) == [("orphaned", "immature")]
+    pool.see(-1, other)
+    pool.now_ms += 1
+    assert pool.see(5, other) == []
+
+
+def test_blocks_are_listed_newest_first(pool: Pool) -> None:
+    other = "cd" * 32
+    ShareStore(pool.shares, 0).write([share("zoe", block_hash=other)], {other: found(other, "zoe")})
+    pool.step()
+    assert [block.found.hash for block in pool.store.blocks.newest()] == [other, HASH]
+    assert all(block.state is BlockState.SUBMITTED for block in pool.store.blocks.newest(1))
+
+
+def test_a_rewarded_block_without_its_journal_entry_stops_everything(pool: Pool) -> None:
+    pool.step()
+    pool.books.execute("UPDATE block SET state = 'immature', activations = 1")
+    with pytest.raises(LedgerError, match="no reward 0"):
+        pool.see(100)
+
+
+class MeddlingChain(FakeChain):
+    """Lets something happen while the coinbase is read."""
+
+    meddle: Callable[[], object] = staticmethod(lambda: None)
+
+    async def block_outputs(self, block_hash: str) -> tuple[CoinbaseOutput, ...]:
+        self.meddle()
+        return self.outputs
+
+
+def test_two_settlers_on_one_block_write_one_reward(pool: Pool) -> None:
+    pool.chain.confirmations[HASH] = 1
+    chain = MeddlingChain(confirmations={HASH: 1})
+    chain.meddle = pool.step
+    first = Settler(pool.store, ShareWindows(pool.shares), chain, pool.policy, 100, lambda: NOW_MS)
+    assert run(first.step()) == []
+    assert pool.of("ann", "immature") == ANN
+    pool.verified()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([-1, 1, 2, 99, 100, 101]), max_size=8), st.integers(1, 100))
+def test_any_course_of_reorganisations_ends_where_the_last_word_says(
+    tmp_path_factory: pytest.TempPathFactory, course: list[int], last: int
+) -> None:
+    directory = tmp_path_factory.mktemp("pool")
+    shares, books = connect(directory, "shares"), connect(directory, "ledger")
+    made = Pool(directory, shares, books, FakeChain())
+    made.store.add_addresses([("bcrt1qpool", SCRIPT)], NOW_MS)
+    fill_shares(shares)
+    for confirmations in course:
+        made.see(confirmations)
+        made.step()
+    made.see(-1)
+    assert all(amount == 0 for amount in made.store.balances().values())
+    made.see(last)
+    assert made.of("ann", "immature") + made.of("ann") == ANN
+    assert made.of("bob", "immature") + made.of("bob") == BOB
+    made.verified()
+    shares.close()
+    books.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pool.store.database import connect
+from tests.pool.test_settle import FakeChain, HASH, Pool
+
+directory = Path(sys.argv[1])
+pool = Pool(directory, connect(directory, "shares"), connect(directory, "ledger"), FakeChain())
+left = int(sys.argv[2])
+
+def count(statement):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+pool.books.set_trace_callback(count)
+pool.see(1)
+pool.see(100)
+pool.see(-1)
+"""
+
+
+@pytest.mark.parametrize("statements", [2, 5, 9, 12, 16, 20, 25, 30, 36, 42, 50, 58])
+def test_kill_9_anywhere_and_a_restart_end_in_the_same_books(pool: Pool, statements: int) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", KILLED, str(pool.directory), str(statements)]
+    child = subprocess.run(command, env=environment, check=False, capture_output=True)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    pool.verified()
+    pool.see(100)
+    pool.step()
+    assert (pool.of("ann"), pool.of("bob"), pool.balance(ledger.HOT)) == (ANN, BOB, G)
+    pool.verified()
