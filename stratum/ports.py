@@ -134,3 +134,19 @@ class Observer(Protocol):
     def job_told(self, connections: int, seconds: float) -> None:
         """A job was written to all connections, which took so long."""
         ...
+
+
+class Unobserved:
+    """An observer for whoever counts nothing."""
+
+    def accepted(self, shares: int) -> None:
+        """Nobody counts."""
+
+    def rejected(self, code: Code) -> None:
+        """Nobody counts."""
+
+    def connections(self, live: int) -> None:
+        """Nobody counts."""
+
+    def job_told(self, connections: int, seconds: float) -> None:
+        """Nobody counts."""
