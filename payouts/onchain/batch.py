@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 from payouts.errors import NodeUnavailable
 from payouts.money import Sat
 from payouts.onchain.policy import Violation, checked
+from payouts.onchain.wallet import NotEnough, Wallet
 from payouts.planner import BatchPolicy, plan_batch
-from payouts.ports import Batch, BatchState, Book, NotEnough, NotTaken, Wallet
+from payouts.ports import Batch, BatchState, Book, NotTaken
 
 
 @attrs.frozen
@@ -195,4 +196,5 @@ class Batcher:
 
 
 def _unless_cancelled(failure: Failure) -> None:
-    failure.trap(CancelledError)
+    if not isinstance(failure.value, CancelledError):
+        failure.raiseException()

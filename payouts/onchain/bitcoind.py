@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from payouts.errors import NodeUnavailable, RpcRefused
 from payouts.money import MSAT_PER_SAT, SAT_PER_BTC, Sat
-from payouts.ports import Draft, NotEnough, Output, TxOutput
+from payouts.onchain.wallet import Draft, NotEnough, TxOutput
+from payouts.ports import Output
 
 Call = Callable[..., Awaitable[Any]]
 """A JSON-RPC call to the wallet: ``await call(method, *args)``; raises RpcRefused or NodeUnavailable."""
@@ -21,6 +22,8 @@ _ALREADY_CONFIRMED: Final = -27
 _HAS_IT: Final = frozenset(
     {"txn-already-in-mempool", "txn-already-known", "txn-same-nonwitness-data-in-mempool"}
 )
+_TARGET_BLOCKS: Final = 6
+_FALLBACK_RATE: Final = 2000  # msat/vB, where the node has seen too little to estimate: a young regtest
 
 
 def to_sat(amount: object) -> Sat:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import attrs
 
 from payouts.money import Msat, Sat, ceil_sat
-from payouts.ports import Draft, Output, SignedBatch
+from payouts.onchain.wallet import Draft
+from payouts.ports import Output, SignedBatch
 
 
 @attrs.frozen
