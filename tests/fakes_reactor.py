@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 from twisted.internet.defer import execute
@@ -29,3 +31,21 @@ class InlineReactor:
 
     def suggestThreadPoolSize(self, size: int) -> None:
         """There is none."""
+
+
+class PumpedReactor(InlineReactor):
+    """What other threads bring waits until the test's own thread pumps: nothing happens behind its back."""
+
+    def __init__(self) -> None:
+        self._brought: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:  # noqa: A002
+        if threading.current_thread() is threading.main_thread():
+            callable(*args, **kwargs)
+        else:
+            self._brought.put(lambda: callable(*args, **kwargs))
+
+    def pump(self) -> None:
+        """Call what has been brought so far."""
+        while not self._brought.empty():
+            self._brought.get()()

@@ -99,8 +99,10 @@ class BitcoindNode:
                 answer.callback(result)
 
         def wait() -> None:
-            outcome = execute(self._ask_template, longpoll_id, connection)
-            self._rpc.reactor.callFromThread(outcome.addBoth, deliver)
+            # in a list: a failed Deferred that a stopped reactor never delivers would complain in the log
+            outcome: list[Any] = []
+            execute(self._ask_template, longpoll_id, connection).addBoth(outcome.append)
+            self._rpc.reactor.callFromThread(deliver, outcome[0])
 
         Thread(target=wait, name="longpoll", daemon=True).start()
         return await answer
