@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessDone
-from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,10 +26,6 @@ STEADY_S: Final = 60.0
 KILL_AFTER_S: Final = 15.0
 USAGE: Final = 2
 """A role that exits with this status has a configuration that no restart mends."""
-
-
-class Reactor(IReactorTime, IReactorProcess):
-    """What the supervisor needs of a reactor."""
 
 
 @attrs.define(eq=False)
@@ -62,10 +58,20 @@ class _Child(ProcessProtocol):
 class Supervisor:
     """Starts roles, restarts what crashes, stops all of them."""
 
-    def __init__(self, reactor: Reactor, roles: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, reactor: Any, roles: Mapping[str, Sequence[str]], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Remember what to start.
+
+        Args:
+            reactor: with IReactorTime and IReactorProcess.
+            roles: by name, the arguments to Python that start each.
+            environment: what the roles' environment has beside ours.
+        """
         self._log = Logger()
         self._reactor = reactor
         self._roles = [Role(name, command) for name, command in roles.items()]
+        self._environment = {**os.environ, **(environment or {})}
         self._stopping = False
         self.failed: Deferred[str] = Deferred()
         """Fires with a role's name when that role says that its configuration is unusable."""
@@ -83,7 +89,7 @@ class Supervisor:
             role.process,
             sys.executable,
             [sys.executable, *role.command],
-            env=dict(os.environ),
+            env=self._environment,
             childFDs={0: "w", 1: 1, 2: 2},
         )
         self._log.info("Started {role}, process {pid}", role=role.name, pid=transport.pid)

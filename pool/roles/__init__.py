@@ -22,13 +22,14 @@ from twisted.python.failure import Failure
 
 from pool.config import Config
 from pool.errors import ConfigError, PoolError
+from pool.metrics import prepare
 from pool.roles.base import Context, Role
 from pool.roles.book import BookRole
 from pool.roles.front import FrontRole
 from pool.roles.payer import PayerRole
 from pool.roles.web import WebRole
 from pool.store.database import sole_role
-from pool.supervisor import USAGE, Reactor, Supervisor
+from pool.supervisor import USAGE, Supervisor
 
 ROLES: dict[str, type[Role]] = {"front": FrontRole, "book": BookRole, "payer": PayerRole, "web": WebRole}
 FAILED = 1
@@ -77,7 +78,6 @@ def run_all(config: Config, config_path: Path) -> int:
     _log_to_stderr()
     names = [name for name in ROLES if name != "payer" or config.node.payer or config.node.cookie_file]
     base = ["-m", "pool", "run", "--config", str(config_path), "--supervised", "--role"]
-    supervisor = Supervisor(Reactor(reactor), {name: [*base, name] for name in names})
     status = 0
 
     def unusable(name: str) -> None:
@@ -86,6 +86,8 @@ def run_all(config: Config, config_path: Path) -> int:
         _stop(reactor)
 
     with sole_role(config.store.directory, "pool"):
+        environment = prepare(config.store.directory / "metrics")
+        supervisor = Supervisor(reactor, {name: [*base, name] for name in names}, environment)
         supervisor.failed.addCallback(unusable)
         reactor.addSystemEventTrigger("before", "shutdown", supervisor.stop)
         reactor.callWhenRunning(supervisor.start)

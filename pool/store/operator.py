@@ -73,6 +73,17 @@ class OperatorDesk:
         )
         return [(str(reason), int(tripped_ms)) for reason, tripped_ms in rows]
 
+    def answerable_since_s(self, now_ms: int) -> int:
+        """Unix second from which every payment of the node must be in the books.
+
+        That is when the books began, or when an operator last looked into a stop and resumed; books without
+        an entry begin now.
+        """
+        began_ms, resumed_ms = self._connection.execute(
+            "SELECT (SELECT min(time_ms) FROM journal), (SELECT max(resumed_ms) FROM breaker)"
+        ).fetchone()
+        return max(now_ms if began_ms is None else began_ms, resumed_ms or 0) // 1000
+
     def resume(self, why: str, now_ms: int) -> int:
         """Let sending go on, with the reason on record; answers how many stops this ended."""
         with transaction(self._connection) as tx:

@@ -41,3 +41,20 @@ class AddressStock:
         used = self._used()
         rows = self._ledger.execute("SELECT address FROM address_stock WHERE id > ?", (self._below,))
         return sum(address not in used for (address,) in rows)
+
+
+def used_addresses(shares: sqlite3.Connection) -> Callable[[], Set[str]]:
+    """What ``shares.db`` says is used, for a role that only reads it; each call reads only what is new."""
+    used: set[str] = set()
+    last = 0
+
+    def look() -> Set[str]:
+        nonlocal last
+        for number, address in shares.execute(
+            "SELECT id, address FROM found WHERE id > ? ORDER BY id", (last,)
+        ):
+            last = number
+            used.add(address)
+        return used
+
+    return look

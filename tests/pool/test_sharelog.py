@@ -38,7 +38,7 @@ class ThreadedClock(Clock):
     def callFromThread(self, function: Callable[..., object], *args: object) -> None:
         self.waiting.append(lambda: function(*args))
 
-    def pump(self) -> None:
+    def deliver(self) -> None:
         until = time.monotonic() + 5
         while not self.waiting and time.monotonic() < until:
             time.sleep(0.001)
@@ -106,7 +106,7 @@ def test_a_slow_disk_is_written_in_a_thread_and_acknowledged_after_the_commit(be
     assert fired(bench.log.append([SHARE]))  # this one found out
     answer = bench.log.append([SHARE])
     assert not answer.called
-    bench.clock.pump()
+    bench.clock.deliver()
     assert fired(answer)
     assert bench.rows() == 2
 

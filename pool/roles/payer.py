@@ -1,0 +1,173 @@
+"""The payer role: the only one with the wallets' credentials.  It listens on nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from treq.client import HTTPClient
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from payouts.claims import ClaimTerms
+from payouts.errors import NodeUnavailable, RpcRefused
+from payouts.invoice import Network
+from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
+from payouts.money import Sat, to_msat
+from payouts.onchain.batch import Batcher, BatcherOptions
+from payouts.onchain.bitcoind import BitcoindWallet
+from payouts.planner import FeePolicy
+from payouts.sender import Sender, SenderOptions
+from pool.accounts import payable_address
+from pool.chain.bitcoind import rpc_for_role, wallet_call
+from pool.config import Config, LightningConfig
+from pool.metrics import PayerMetrics
+from pool.roles.base import Context, Loops
+from pool.store.database import connect
+from pool.store.inbox import ClaimQueue, InboxReader
+from pool.store.ledger import LedgerStore
+from pool.store.operator import OperatorDesk
+from pool.store.payments import SqliteBook
+from pool.store.stock import AddressStock, used_addresses
+
+STOCK_EVERY_S: Final = 0.5
+LIQUIDITY_EVERY_S: Final = 30.0
+NETWORKS: Final = {
+    "mainnet": Network.MAINNET,
+    "testnet4": Network.TESTNET,
+    "signet": Network.SIGNET,
+    "regtest": Network.REGTEST,
+}
+
+
+class PayerRole:
+    """See the module; one per store."""
+
+    lock = "payer"
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._loops = Loops(context)
+        self._sender: Sender | None = None
+        self._batcher: Batcher | None = None
+
+    async def start(self) -> None:
+        """Open the books, keep the stock of addresses filled, reconcile, then pay."""
+        context, config = self._context, self._context.config
+        connection = connect(config.store.directory, "ledger")
+        call = wallet_call(rpc_for_role(config.node, "payer", context.reactor))
+        wallet = PoolWallet(call, config.onchain.wallet)
+        books = LedgerStore(connection)
+        shares = await context.read("shares")
+        stock = AddressStock(connection, used_addresses(shares))
+
+        async def fill_stock() -> None:
+            missing = config.onchain.address_stock - stock.left()
+            if missing > 0:
+                books.add_addresses(await wallet.new_addresses(missing), context.now_ms())
+
+        self._loops.add("Making addresses", fill_stock, STOCK_EVERY_S)
+        book = SqliteBook(
+            connection, lambda account: payable_address(account, config.node.network) is not None
+        )
+        self._batcher = Batcher(
+            book, BitcoindWallet(wallet.ask), context.reactor, context.now_ms, self._batches()
+        )
+        self._batcher.start()
+        if config.lightning is not None:
+            await self._start_lightning(config.lightning, book, connection)
+
+    def _batches(self) -> BatcherOptions:
+        onchain = self._context.config.onchain
+
+        given = onchain.fee_rate_sat_vb
+        return BatcherOptions(
+            threshold=Sat(onchain.threshold_sat),
+            fee_rate_msat_vb=None if given is None else int(given * to_msat(Sat(1))),
+            confirmations=onchain.confirmations,
+            interval_s=onchain.interval_s,
+            watch_s=min(10.0, onchain.interval_s),
+        )
+
+    async def _start_lightning(self, lightning: LightningConfig, book: SqliteBook, connection: Any) -> None:
+        context, metrics = self._context, PayerMetrics()
+        node = electrum(lightning, context.reactor)
+        claims = ClaimQueue(InboxReader(await context.read("inbox")), connection, context.now_ms)
+        options = SenderOptions(
+            terms=claim_terms(context.config, lightning, context.server_key()),
+            open_per_account=lightning.open_per_account,
+            open_in_all=lightning.open_in_all,
+            since_s=OperatorDesk(connection).answerable_since_s(context.now_ms()),
+            poll_s=0.05,
+        )
+        self._sender = Sender(book, claims, node, context.reactor, context.now_ms, options)
+        self._sender.start()
+
+        async def look() -> None:
+            metrics.outbound(await node.outbound())
+
+        self._loops.add("Asking the Lightning node", look, LIQUIDITY_EVERY_S)
+
+    async def stop(self) -> None:
+        """Stop sending; what is under way is on record as such, and asked about at the next start."""
+        self._loops.stop()
+        if self._sender is not None:
+            await self._sender.stop()
+        if self._batcher is not None:
+            await self._batcher.stop()
+
+
+def electrum(lightning: LightningConfig, reactor: Any) -> ElectrumNode:
+    """The Lightning node of the configuration."""
+    agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+    options = ElectrumOptions(
+        lightning.url, lightning.user, lightning.password, pay_timeout_s=lightning.pay_timeout_s
+    )
+    return ElectrumNode(HTTPClient(agent), reactor, options)
+
+
+def claim_terms(config: Config, lightning: LightningConfig, key: bytes) -> ClaimTerms:
+    """What a claim must keep to: the same for the web, which says so early, and the payer, which decides."""
+    return ClaimTerms(
+        server_key=key,
+        network=NETWORKS[config.node.network],
+        minimum=Sat(lightning.minimum_sat),
+        maximum=Sat(lightning.maximum_sat),
+        fees=FeePolicy(to_msat(Sat(lightning.max_fee_base_sat)), lightning.max_fee_ppm),
+    )
+
+
+class PoolWallet:
+    """The node's wallet of the pool: opened, or made, before the first call."""
+
+    def __init__(self, call: Any, name: str) -> None:
+        self._call = call
+        self._name = name
+        self._open = False
+
+    async def ask(self, method: str, *params: object) -> Any:
+        """A call to the wallet; a node that was restarted has it opened again.
+
+        Raises:
+            RpcRefused, NodeUnavailable: as payouts.errors has them.
+        """
+        if not self._open:
+            await self._open_it()
+        try:
+            return await self._call(method, *params, wallet=self._name)
+        except (NodeUnavailable, RpcRefused):
+            self._open = False
+            raise
+
+    async def _open_it(self) -> None:
+        if self._name not in await self._call("listwallets"):
+            known = {entry["name"] for entry in (await self._call("listwalletdir"))["wallets"]}
+            await self._call("loadwallet" if self._name in known else "createwallet", self._name)
+        self._open = True
+
+    async def new_addresses(self, count: int) -> list[tuple[str, bytes]]:
+        """Addresses that nobody has seen, with their scripts."""
+        made = []
+        for _ in range(count):
+            address = str(await self.ask("getnewaddress", "coinbase", "bech32"))
+            info = await self.ask("getaddressinfo", address)
+            made.append((address, bytes.fromhex(info["scriptPubKey"])))
+        return made
