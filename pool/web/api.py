@@ -8,6 +8,7 @@ import msgspec
 
 from pool.store.activity import Hashrate
 from pool.store.figures import BlockRow, PaymentRow, RewardRow
+from pool.web import openapi
 from pool.web.pages import AccountFigures, PoolFigures
 from pool.web.ports import Facts
 
@@ -68,6 +69,11 @@ def account_document(figures: AccountFigures) -> bytes:
             "payments": [_payment(payment) for payment in figures.payments],
         }
     )
+
+
+def openapi_document(facts: Facts) -> bytes:
+    """``/api/v1/openapi.json``."""
+    return _ENCODER.encode(openapi.document(facts.public_url))
 
 
 def error_document(code: str, message: str) -> bytes:

@@ -28,6 +28,7 @@ from pool.web import api
 from pool.web.access import protect, redacted, same_origin
 from pool.web.pages import BLOCKS, STYLE, AccountFigures, Pages, account_figures, pool_figures
 from pool.web.ports import AccountDesk, Facts, InThread
+from pool.web.root import Root
 from pool.web.withdraw import NothingNow, Offer, nothing_now, offer
 
 SECRET: Final = re.compile(r"[\w-]{40,50}", re.ASCII)
@@ -92,10 +93,13 @@ class Site:
         self._pages = Pages(facts)
         self._new_accounts = _Bucket()
 
-    def resource(self) -> IResource:
-        """The root resource."""
-        found: IResource = self.app.resource()
-        return found
+    def resource(self, wallets: IResource | None = None) -> IResource:
+        """The root resource.
+
+        Args:
+            wallets: what answers below ``/lnurl`` (``payouts.web.LnurlRoutes(…).resource()``).
+        """
+        return Root(self.app.resource(), wallets)
 
     @app.route("/", methods=["GET"])
     async def front(self, request: IRequest) -> bytes:
@@ -216,6 +220,11 @@ class Site:
             return _json(request, api.error_document("not_an_address", text))
         figures = await self._in_thread(account_figures, self._queries, name, self._now_ms())
         return _json(request, api.account_document(figures))
+
+    @app.route("/api/v1/openapi.json", methods=["GET"])
+    def api_description(self, request: IRequest) -> bytes:
+        """What the API is."""
+        return _json(request, api.openapi_document(self._facts))
 
     @app.handle_errors(NotFound)
     def not_found(self, request: IRequest, failure: Failure) -> bytes:

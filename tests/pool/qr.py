@@ -1,4 +1,4 @@
-"""Reading QR codes as a wallet's camera would: from a page's SVG, rasterised here, or from any grey picture."""
+"""Reading QR codes as a wallet's camera would: from a page's SVG, or from any grey picture."""
 
 from __future__ import annotations
 

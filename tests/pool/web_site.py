@@ -67,7 +67,7 @@ class FakeAccounts:
 class FakeClaims:
     """Terms that a test sets."""
 
-    present: WithdrawTerms | None = WithdrawTerms(0, Sat(10), Sat(0))
+    present: WithdrawTerms | None = attrs.Factory(lambda: WithdrawTerms(0, Sat(10), Sat(0)))
 
     def terms(self, account: str) -> WithdrawTerms | None:
         return self.present if account == NAME else None

@@ -1,0 +1,112 @@
+"""The OpenAPI document of the public API."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_AMOUNT: Final = {"type": "string", "pattern": "^-?[0-9]+$"}
+_MAYBE_AMOUNT: Final = {"type": ["string", "null"], "pattern": "^-?[0-9]+$"}
+_WHOLE: Final = {"type": "integer"}
+_NUMBER: Final = {"type": "number"}
+_TEXT: Final = {"type": "string"}
+_TIME: Final = {"type": "integer", "description": "Unix milliseconds"}
+
+
+def _object(**properties: object) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(item: object) -> dict[str, Any]:
+    return {"type": "array", "items": item}
+
+
+_HASHRATE: Final = _object(
+    hps={"type": "number", "description": "hashes per second"},
+    low_hps={"type": "number", "description": "lower end of the 95 % interval"},
+    high_hps={"type": "number", "description": "upper end of it"},
+    shares=_WHOLE,
+    span_s=_NUMBER,
+)
+_POOL: Final = _object(
+    name=_TEXT,
+    network=_TEXT,
+    stratum_url=_TEXT,
+    scheme=_TEXT,
+    window_blocks=_TEXT,
+    fee_bps=_WHOLE,
+    maturity_confirmations=_WHOLE,
+    threshold_sat=_AMOUNT,
+    lightning_minimum_sat=_MAYBE_AMOUNT,
+    hashrate_10min=_HASHRATE,
+    hashrate_1h=_HASHRATE,
+    accounts=_WHOLE,
+    workers=_WHOLE,
+    newest_share_ms={"type": ["integer", "null"], "description": "Unix milliseconds"},
+    round_effort=_NUMBER,
+)
+_BLOCK: Final = _object(
+    hash=_TEXT,
+    height=_WHOLE,
+    finder=_TEXT,
+    state={"enum": ["submitted", "immature", "mature", "orphaned"]},
+    confirmations=_WHOLE,
+    value_msat=_MAYBE_AMOUNT,
+    found_ms=_TIME,
+    effort={"type": ["number", "null"]},
+)
+_ACCOUNT: Final = _object(
+    account=_TEXT,
+    immature_msat=_AMOUNT,
+    available_msat=_AMOUNT,
+    held_msat=_AMOUNT,
+    hashrate_10min=_HASHRATE,
+    hashrate_1h=_HASHRATE,
+    workers=_list(_object(name=_TEXT, hashrate_10min=_HASHRATE, last_share_ms=_TIME)),
+    rewards=_list(
+        _object(
+            block_hash=_TEXT,
+            height={"type": ["integer", "null"]},
+            state={"type": ["string", "null"]},
+            amount_msat=_AMOUNT,
+            time_ms=_TIME,
+        )
+    ),
+    payments=_list(
+        _object(
+            way={"enum": ["lightning", "onchain"]},
+            reference={"type": "string", "description": "payment hash or transaction id"},
+            amount_msat=_AMOUNT,
+            fee_msat=_MAYBE_AMOUNT,
+            state=_TEXT,
+            created_ms=_TIME,
+        )
+    ),
+)
+_ERROR: Final = _object(error=_object(code=_TEXT, message=_TEXT))
+
+
+def _get(operation: str, summary: str, schema: object, **more: object) -> dict[str, Any]:
+    answer = {"description": summary, "content": {"application/json": {"schema": schema}}}
+    refusal = {"description": "There is no such thing", "content": {"application/json": {"schema": _ERROR}}}
+    answers = {"200": answer, "404": refusal}
+    return {"get": {"operationId": operation, "summary": summary, "responses": answers, **more}}
+
+
+def document(public_url: str) -> dict[str, Any]:
+    """The document for a site at this URL."""
+    address = {"name": "address", "in": "path", "required": True, "schema": _TEXT}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Sluice", "version": "1", "description": "Amounts are strings, in msat or sat."},
+        "servers": [{"url": public_url}],
+        "paths": {
+            "/api/v1/pool": _get("pool", "The pool's terms and figures", _POOL),
+            "/api/v1/blocks": _get(
+                "blocks", "Blocks that the pool found, newest first", _object(blocks=_list(_BLOCK))
+            ),
+            "/api/v1/account/{address}": _get(
+                "account", "An address account's balances and figures", _ACCOUNT, parameters=[address]
+            ),
+            "/api/v1/openapi.json": _get("openapi", "This document", {"type": "object"}),
+        },
+    }
