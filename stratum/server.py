@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable
 from typing import assert_never
 
-from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IAddress,
@@ -18,6 +16,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Server
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,32 +29,17 @@ from stratum.jobs import Job
 from stratum.options import Options
 from stratum.ports import Authorizer, JobFeed, Observer, ShareSink, Solution, Unobserved
 from stratum.session import Session
+from stratum.transport import Socket, plain_tcp, send_now
 
 _SWEEP_S = 5.0
 _FAREWELL_S = 2.0
-
-
-class _Socket(typing.Protocol):
-    """What a connection needs of its transport, plain TCP or TLS."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def registerProducer(self, producer: object, streaming: bool) -> None: ...  # noqa: FBT001 (Twisted's)
-
-    def unregisterProducer(self) -> None: ...
-
-    def pauseProducing(self) -> None: ...
-
-    def loseConnection(self) -> None: ...
-
-    def abortConnection(self) -> None: ...
 
 
 @implementer(IPushProducer)
 class Connection(Protocol):
     """A miner's socket.  It is registered as producer to learn when the peer does not read."""
 
-    transport: _Socket  # type: ignore[assignment]  # Twisted declares too little (no abortConnection)
+    transport: Socket  # type: ignore[assignment]  # Twisted declares too little (no abortConnection)
 
     def __init__(self, server: StratumServer, session: Session, now: float) -> None:
         self._server = server
@@ -63,15 +47,14 @@ class Connection(Protocol):
         self.waiting = 0
         self.opened_at = self.heard_at = now
         self._closing = False
-        self._tcp: tcp.Server | None = None
+        self._plain: Server | None = None
 
     def connectionMade(self) -> None:
         """The miner is there."""
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
-        if isinstance(self.transport, tcp.Server) and not self.transport.TLS:
-            self._tcp = self.transport
+        self._plain = plain_tcp(self.transport)
         self.transport.registerProducer(self, streaming=True)
         self._server.opened(self)
 
@@ -122,15 +105,9 @@ class Connection(Protocol):
             self._write(data)
 
     def _write(self, data: bytes) -> None:
-        """Send at once what the socket takes; going through the reactor costs two more system calls."""
-        socket = self._tcp
-        if socket is not None and not (socket.dataBuffer or socket._tempDataLen or socket.disconnecting):  # noqa: SLF001
-            sent = socket.writeSomeData(data)
-            # a broken connection (an exception) is left to the reactor to find
-            if isinstance(sent, int) and sent:
-                data = data[sent:]
-        if data:
-            self.transport.write(data)
+        rest = data if self._plain is None else send_now(self._plain, data)
+        if rest:
+            self.transport.write(rest)
 
     def release(self, data: bytes) -> None:
         """Replies whose shares are on disk."""

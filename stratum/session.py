@@ -8,13 +8,21 @@ from stratum import vardiff, wire
 from stratum.board import Board, Posted
 from stratum.effects import Credit, Effect, Refusal
 from stratum.errors import Code
-from stratum.options import MAX_LINE_BYTES, MAX_MALFORMED_LINES, MAX_WORKERS, VERSION_MASK, Options
+from stratum.options import MAX_LINE_BYTES, MAX_MALFORMED_LINES, MAX_WORKERS, Options
 from stratum.ports import Authorized, Authorizer, Refused, Share, Solution
+from stratum.rolling import negotiate
 from stratum.shares import JOB_NOT_FOUND, NOT_SUBSCRIBED, UNAUTHORIZED, Accepted, Block, Rejected, judge
 from stratum.units import Difficulty, Target, target_from_difficulty
-from stratum.wishes import from_password
+from stratum.wishes import difficulty, from_password
 
-_NEW_LINE: Final = b"\n"
+_PLAIN: Final[dict[str, object]] = {
+    "mining.extranonce.subscribe": True,
+    "mining.multi_version": True,
+    # what pools have answered for years; the miner has the merkle branch
+    "mining.get_transactions": [],
+    "mining.ping": "pong",
+    "ping": "pong",
+}
 
 
 class Session:
@@ -87,7 +95,7 @@ class Session:
         Returns:
             What to do, in this order.  Afterwards ``broken`` tells whether the connection is to be closed.
         """
-        lines = (self._rest + data if self._rest else data).split(_NEW_LINE)
+        lines = (self._rest + data if self._rest else data).split(b"\n")
         self._rest = lines.pop()
         effects: list[Effect] = []
         for line in lines:
@@ -146,9 +154,12 @@ class Session:
         for name in message.extensions:
             match name:
                 case "version-rolling":
-                    answer.update(self._version_rolling(message.parameters))
+                    self._mask = negotiate(message.parameters)
+                    answer[name] = self._mask != 0
+                    if self._mask:
+                        answer["version-rolling.mask"] = f"{self._mask:08x}"
                 case "minimum-difficulty":
-                    value = wire.difficulty(message.parameters.get("minimum-difficulty.value"))
+                    value = difficulty(message.parameters.get("minimum-difficulty.value"))
                     answer[name] = value is not None
                     self._raise_floor(value)
                 case "subscribe-extranonce" | "info":
@@ -156,18 +167,6 @@ class Session:
                 case _:
                     answer[name] = False
         return wire.result(message.id, answer)
-
-    def _version_rolling(self, parameters: dict[str, object]) -> dict[str, object]:
-        asked = wire.version_mask(parameters.get("version-rolling.mask", "ffffffff"))
-        # BIP 310 says min-bit-count, S9 firmware says bit-count
-        needed = parameters.get(
-            "version-rolling.min-bit-count", parameters.get("version-rolling.bit-count", 0)
-        )
-        mask = (asked or 0) & VERSION_MASK
-        if mask == 0 or (isinstance(needed, int) and mask.bit_count() < needed):
-            return {"version-rolling": False}
-        self._mask = mask
-        return {"version-rolling": True, "version-rolling.mask": f"{mask:08x}"}
 
     def _authorize(self, message: wire.Authorize) -> bytes:
         if message.username not in self._workers and len(self._workers) >= MAX_WORKERS:
@@ -193,10 +192,10 @@ class Session:
         if value is not None:
             self._floor = max(value, self._options.minimum_difficulty)
 
-    def _suggest(self, difficulty: Difficulty) -> None:
+    def _suggest(self, wished: Difficulty) -> None:
         # NerdMiner repeats its suggestion every 30 s: only a new one is a wish, else vardiff never leaves it
-        if difficulty != self._suggested and not self._pinned:
-            self._suggested = self._wanted = difficulty
+        if wished != self._suggested and not self._pinned:
+            self._suggested = self._wanted = wished
             self._wish_pending = True
 
     def offer(self, posted: Posted, now: float) -> bytes:
@@ -279,15 +278,9 @@ class Session:
         self._shares += 1
         self._malformed = 0
         block, job = verdict.block, posted.job
+        block_hash = None if block is None else block.block_hash
         share = Share(
-            who.account,
-            who.worker,
-            verdict.target,
-            job.nbits,
-            job.height,
-            time_ms,
-            job.id,
-            None if block is None else block.block_hash,
+            who.account, who.worker, verdict.target, job.nbits, job.height, time_ms, job.id, block_hash
         )
         if block is not None:
             effects.append(_solution(posted, block, who, share))
@@ -305,12 +298,6 @@ def _refusal(submit: wire.Submit, why: Rejected) -> Refusal:
 
 
 def _plain(message: wire.Plain) -> bytes:
-    match message.method:
-        case "mining.extranonce.subscribe" | "mining.multi_version":
-            return wire.accepted(message.id)
-        case "mining.ping" | "ping":
-            return wire.result(message.id, "pong")
-        case "mining.get_transactions":
-            # a list of nothing is what pools have answered for years; the miner has the merkle branch
-            return wire.result(message.id, [])
+    if message.method in _PLAIN:
+        return wire.result(message.id, _PLAIN[message.method])
     return wire.error(message.id, Code.OTHER, "Unknown method")

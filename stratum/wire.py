@@ -16,16 +16,16 @@ from typing import Any, Final
 
 import msgspec
 
+from stratum import wishes
 from stratum.errors import Code
 from stratum.jobs import Job
 from stratum.options import EXTRANONCE2_BYTES, MAX_USERNAME_CHARACTERS
-from stratum.units import Difficulty, Target, difficulty_from_target
+from stratum.units import Difficulty
 
 NO_ID: Final = b"null"
 _MAX_ID_BYTES = 64
 _ID_STARTS = frozenset(b'"-0123456789n')
 _TWO_WORDS = Layout(">II")
-_LEAST_DIFFICULTY, _GREATEST_DIFFICULTY = Fraction(1, 10**12), Fraction(10**20)
 
 
 class Submit(msgspec.Struct, frozen=True, gc=False):
@@ -183,30 +183,6 @@ def _word(text: Any) -> int:
     return int.from_bytes(unhexlify(text), "big")
 
 
-def version_mask(text: object) -> int | None:
-    """A version mask as configure carries it (8 hex digits), or None."""
-    try:
-        return _word(text)
-    except (TypeError, ValueError, HexError):
-        return None
-
-
-def difficulty(value: object) -> Difficulty | None:
-    """A difficulty that a miner wrote, as a JSON number or as text, or None when it is not usable as one."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if isinstance(value, str) and len(value) > 32:
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(number) or not _LEAST_DIFFICULTY <= number <= _GREATEST_DIFFICULTY:
-        return None
-    # exactly the double: the miner is told it back, and its shares are judged by the same number
-    return Difficulty(Fraction(number))
-
-
 def _configure(request_id: bytes, params: list[Any]) -> Message:
     match params:
         case [list(extensions), *rest] if all(isinstance(name, str) for name in extensions):
@@ -228,21 +204,15 @@ def _authorize(request_id: bytes, params: list[Any]) -> Message:
 
 
 def _suggest_difficulty(request_id: bytes, params: list[Any]) -> Message:
-    wished = difficulty(params[0]) if params else None
+    wished = wishes.difficulty(params[0]) if params else None
     return Malformed(request_id, "Expected a difficulty") if wished is None else Suggest(request_id, wished)
 
 
 def _suggest_target(request_id: bytes, params: list[Any]) -> Message:
-    match params:
-        case [str(text), *_] if 0 < len(text) <= 64 and text.isalnum():
-            try:
-                target = int(text, 16)
-            except ValueError:
-                target = 0
-            wished = difficulty_from_target(Target(target))
-            if target and _LEAST_DIFFICULTY <= wished <= _GREATEST_DIFFICULTY:
-                return Suggest(request_id, wished)
-    return Malformed(request_id, "Expected a target in hex")
+    wished = wishes.difficulty_of_target(params[0]) if params else None
+    return (
+        Malformed(request_id, "Expected a target in hex") if wished is None else Suggest(request_id, wished)
+    )
 
 
 _READERS: Final[dict[str, Callable[[bytes, list[Any]], Message]]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from fractions import Fraction
 
 import pytest
@@ -137,28 +136,6 @@ def test_a_short_submission_is_malformed() -> None:
     assert isinstance(wire.parse(line("mining.submit", *SUBMIT[:4])), wire.Malformed)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (0.004, Fraction(0.004)),
-        ("0.0001", Fraction(0.0001)),
-        (500_000, Fraction(500_000)),
-        ("1e3", Fraction(1000)),
-        (0, None),
-        (-1, None),
-        ("x", None),
-        (True, None),
-        (None, None),
-        (math.inf, None),
-        ("nan", None),
-        (10**400, None),
-        ("9" * 40, None),
-    ],
-)
-def test_a_difficulty_is_what_the_miner_wrote_or_nothing(value: object, expected: Fraction | None) -> None:
-    assert wire.difficulty(value) == expected
-
-
 def test_a_suggested_target_is_turned_into_its_difficulty() -> None:
     text = f"{DIFFICULTY_1_TARGET // 4:064x}"
     assert wire.parse(line("mining.suggest_target", text)) == wire.Suggest(b"1", Difficulty(Fraction(4)))
@@ -202,13 +179,6 @@ def test_subscribe_takes_any_user_agent_or_none() -> None:
     )
     assert wire.parse(line("mining.subscribe", None)) == wire.Subscribe(b"1", "")
     assert wire.parse(b'{"id":1,"method":"mining.subscribe"}') == wire.Subscribe(b"1", "")
-
-
-def test_version_masks_are_eight_hex_digits() -> None:
-    assert wire.version_mask("1fffe000") == 0x1FFFE000
-    assert wire.version_mask("1fffe00") is None
-    assert wire.version_mask(7) is None
-    assert wire.version_mask("zzzzzzzz") is None
 
 
 def test_the_reply_to_subscribe_names_extranonce1_and_eight_bytes() -> None:

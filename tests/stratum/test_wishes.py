@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stratum.units import Difficulty
-from stratum.wishes import Wishes, from_password
+from stratum.wishes import Wishes, difficulty, difficulty_of_target, from_password
 
 
 def d(value: float | str) -> Difficulty:
@@ -36,3 +37,30 @@ def test_wishes_are_found_among_other_text(password: str, wishes: Wishes) -> Non
 @given(st.text(max_size=400))
 def test_any_password_is_fine(password: str) -> None:
     assert isinstance(from_password(password), Wishes)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.004, Fraction(0.004)),
+        ("0.0001", Fraction(0.0001)),
+        (500_000, Fraction(500_000)),
+        ("1e3", Fraction(1000)),
+        (0, None),
+        (-1, None),
+        ("x", None),
+        (True, None),
+        (None, None),
+        (math.inf, None),
+        ("nan", None),
+        (10**400, None),
+        ("9" * 40, None),
+    ],
+)
+def test_a_difficulty_is_what_the_miner_wrote_or_nothing(value: object, expected: Fraction | None) -> None:
+    assert difficulty(value) == expected
+
+
+def test_a_target_beyond_all_difficulties_is_no_wish() -> None:
+    assert difficulty_of_target("1") is None
+    assert difficulty_of_target("f" * 64) == Fraction(0xFFFF << 208, 2**256 - 1)

@@ -1,0 +1,52 @@
+"""What a connection needs of Twisted's transports, and the shortest way through a plain TCP one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet import tcp
+
+
+class Socket(Protocol):
+    """A transport, plain TCP or TLS: Twisted's interfaces, put together."""
+
+    def write(self, data: bytes) -> None:
+        """ITransport."""
+        ...
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: FBT001, N802 (Twisted's)
+        """IConsumer."""
+        ...
+
+    def unregisterProducer(self) -> None:  # noqa: N802
+        """IConsumer."""
+        ...
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        """IPushProducer: stop reading."""
+        ...
+
+    def loseConnection(self) -> None:  # noqa: N802
+        """ITransport."""
+        ...
+
+    def abortConnection(self) -> None:  # noqa: N802
+        """ITCPTransport."""
+        ...
+
+
+def plain_tcp(transport: object) -> tcp.Server | None:
+    """The transport if it is a TCP socket without TLS, else None."""
+    return transport if isinstance(transport, tcp.Server) and not transport.TLS else None
+
+
+def send_now(socket: tcp.Server, data: bytes) -> bytes:
+    """Hand the kernel what it takes at once, unless earlier data waits; the rest is for ``transport.write``.
+
+    Going through the reactor costs two more system calls for each reply (a fifth of a share's CPU time).
+    """
+    if socket.dataBuffer or socket._tempDataLen or socket.disconnecting:  # noqa: SLF001
+        return data
+    sent = socket.writeSomeData(data)
+    # an exception tells of a broken connection: the reactor finds that out by itself
+    return data[sent:] if isinstance(sent, int) else data

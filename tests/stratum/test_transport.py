@@ -1,0 +1,47 @@
+"""Replies go straight to the kernel only over plain TCP and only when nothing is waiting."""
+
+from __future__ import annotations
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionLost
+from twisted.internet.testing import StringTransport
+
+from stratum.transport import plain_tcp, send_now
+
+
+class Kernel(tcp.Server):
+    """A TCP socket that takes so many bytes, or is broken."""
+
+    def __init__(self, takes: int | ConnectionLost, *, waiting: bytes = b"") -> None:
+        self.dataBuffer = waiting
+        self._tempDataLen = 0
+        self.disconnecting = False
+        self.takes = takes
+        self.taken = b""
+
+    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
+        if isinstance(self.takes, ConnectionLost):
+            return self.takes
+        self.taken += data[: self.takes]
+        return min(self.takes, len(data))
+
+
+def test_what_the_kernel_does_not_take_is_left() -> None:
+    assert send_now(Kernel(10), b"abc") == b""
+    assert send_now(Kernel(2), b"abc") == b"c"
+    assert send_now(Kernel(0), b"abc") == b"abc"
+    assert send_now(Kernel(ConnectionLost("gone")), b"abc") == b"abc"
+
+
+def test_nothing_overtakes_what_waits() -> None:
+    kernel = Kernel(10, waiting=b"earlier")
+    assert send_now(kernel, b"abc") == b"abc"
+    assert kernel.taken == b""
+
+
+def test_only_plain_tcp_goes_the_short_way() -> None:
+    kernel = Kernel(0)
+    assert plain_tcp(kernel) is kernel
+    kernel.TLS = True
+    assert plain_tcp(kernel) is None
+    assert plain_tcp(StringTransport()) is None  # type: ignore[no-untyped-call]
