@@ -1,0 +1,77 @@
+"""Access: what the log keeps of a request, and whose POST is ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import capturedLogs
+
+from pool.accounts import new_secret
+from pool.web.access import redacted
+from tests.pool.web_site import Running
+
+
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        (b"/", "/"),
+        (b"/blocks?page=2", "/blocks"),
+        (b"/static/style.css", "/static/style.css"),
+        (b"/api/v1/pool", "/api/v1/pool"),
+        (b"/api/v1/account/bcrt1qxyz", "/api/v1/account/…"),
+        (b"/u/bcrt1qxyz", "/u/…"),
+        (b"/a/secret", "/a/…"),
+        (b"//a/secret", "/a/…"),
+        (b"/%61/secret", "/a/…"),
+        (b"/lnurl/w/token?k1=1", "/lnurl/…"),
+        (b"/lnurl/w/token/cb?k1=00&pr=lnbc", "/lnurl/…/cb"),
+        (b"/A/secret", "/…"),
+        (b"/static/../a/secret\nForged", "/…"),
+        (b"/blocks%0aForged", "/…"),
+    ],
+)
+def test_only_what_is_harmless_is_kept_of_a_path(uri: bytes, kept: str) -> None:
+    assert redacted(uri) == kept
+
+
+@given(
+    st.binary(min_size=32, max_size=32),
+    st.sampled_from(
+        ["", "a/", "start/", "u/", "api/v1/", "static/", "lnurl/w/", "metrics/x/", "./a/", "?s="]
+    ),
+    st.sampled_from(["", "/", "/cb", "?x=1", "%20", "."]),
+)
+def test_a_secret_anywhere_in_a_path_is_never_kept(entropy: bytes, before: str, after: str) -> None:
+    secret = new_secret(entropy)
+    assert secret not in redacted(f"/{before}{secret}{after}".encode())
+
+
+def test_the_access_log_has_status_and_redacted_path(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    with capturedLogs() as events:
+        running.ask("/a/secret?x=y", headers=[("Referer", "https://pool.example/a/other")])
+    [event] = [event for event in events if "Answered" in str(event.get("log_format"))]
+    assert (event["method"], event["path"], event["status"]) == ("GET", "/a/…", 404)
+    assert "other" not in repr(event)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([], 200),
+        ([("Sec-Fetch-Site", "same-origin")], 200),
+        ([("Origin", "https://pool.example")], 200),
+        ([("Origin", "http://pool.example")], 200),
+        ([("Sec-Fetch-Site", "none")], 403),
+        ([("Origin", "https://pool.example.evil")], 403),
+        ([("Sec-Fetch-Site", "cross-site"), ("Origin", "https://pool.example")], 403),
+        ([("Origin", "null")], 403),
+    ],
+)
+def test_a_post_counts_when_it_comes_from_our_own_page(
+    tmp_path: Path, headers: list[tuple[str, str]], status: int
+) -> None:
+    assert Running(tmp_path).ask("/start", "POST", headers).status == status
