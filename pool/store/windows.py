@@ -8,7 +8,6 @@ whatever the length of the window.
 from __future__ import annotations
 
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -20,6 +19,8 @@ CHUNK_ROWS: Final = 1 << 18
 """Ids in a chunk: large enough that a window is few chunks, small enough to read one row by row."""
 KEPT_CHUNKS: Final = 64
 """How many summed chunks stay in memory: 16 million shares, some 200 bytes for each slice."""
+PREPARED_CHUNKS: Final = 40
+"""How far back chunks are summed ahead of need: 10 million shares."""
 
 
 class ShareWindows:
@@ -37,7 +38,7 @@ class ShareWindows:
         self._connection = connection
         self._chunk_rows = chunk_rows
         self._kept_chunks = kept_chunks
-        self._kept: OrderedDict[int, Chunk] = OrderedDict()
+        self._kept: dict[int, Chunk] = {}
         self._targets: dict[int, Target] = {}
         self._names: dict[str, str] = {}
 
@@ -57,11 +58,16 @@ class ShareWindows:
         return 0 if row is None else int(row[0])
 
     def prepare(self) -> None:
-        """Sum the newest finished chunk, unless that is done: called now and then, it makes blocks quick."""
+        """Sum the newest finished chunk that is not yet: called now and then, it makes blocks quick.
+
+        At most one chunk a call (a third of a second), and no further back than PREPARED_CHUNKS.
+        """
         row: tuple[int] = self._connection.execute("SELECT coalesce(max(id), 0) FROM share").fetchone()
         newest = (row[0] + 1) // self._chunk_rows - 1
-        if newest >= 0 and newest not in self._kept:
-            self._finished(newest)
+        for number in range(newest, max(-1, newest - PREPARED_CHUNKS), -1):
+            if number not in self._kept:
+                self._finished(number)
+                return
 
     def chunks(self, last_id: int) -> Iterator[Chunk]:
         """All shares up to a log id, newest chunk first; ranges without any share are left out.
@@ -97,10 +103,9 @@ class ShareWindows:
         if chunk is None:
             start = number * self._chunk_rows
             chunk = self._kept[number] = self._sum(start, start + self._chunk_rows - 1)
-            while len(self._kept) > self._kept_chunks:
-                self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(number)
+            if len(self._kept) > self._kept_chunks:
+                # windows move forward: the oldest is the one that will be wanted least
+                del self._kept[min(self._kept)]
         return chunk
 
     def _sum(self, first_id: int, last_id: int) -> Chunk:

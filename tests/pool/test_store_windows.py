@@ -71,15 +71,30 @@ def test_shares_that_come_later_are_seen_and_finished_chunks_are_not_read_again(
     writer.close()
 
 
-def test_preparing_sums_the_newest_finished_chunk(log: Path) -> None:
+def test_preparing_sums_finished_chunks_one_by_one_from_the_newest(log: Path) -> None:
     connection = connect_to_read(log, "shares")
     reader = ShareWindows(connection, chunk_rows=8)
-    reader.prepare()
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
-    reader.prepare()
-    next(reader.chunks(23))
-    assert not any("GROUP BY" in statement for statement in statements)
+    sums: list[int] = []
+    for _ in range(5):
+        reader.prepare()
+        sums.append(sum("GROUP BY" in statement for statement in statements))
+    assert sums == [1, 2, 3, 3, 3]
+    assert len(list(reader.chunks(23))) == 3
+    assert sum("GROUP BY" in statement for statement in statements) == 3
+
+
+def test_the_oldest_chunk_is_forgotten_first(log: Path) -> None:
+    connection = connect_to_read(log, "shares")
+    reader = ShareWindows(connection, chunk_rows=4, kept_chunks=3)
+    list(reader.chunks(30))
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    chunks = reader.chunks(27)
+    for _ in range(3):
+        next(chunks)
+    assert statements == []
 
 
 def test_nothing_is_prepared_of_an_empty_log(tmp_path: Path) -> None:
