@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import (
     FilteringLogObserver,
     Logger,
@@ -33,6 +35,8 @@ from pool.supervisor import USAGE, Supervisor
 
 ROLES: dict[str, type[Role]] = {"front": FrontRole, "book": BookRole, "payer": PayerRole, "web": WebRole}
 FAILED = 1
+CHATTY: Final = ("twisted.web.client", "twisted.internet.base", "-", "")
+"""Namespaces of Twisted that tell at level info of each connection that they open."""
 
 
 def run_one(config: Config, name: str, *, supervised: bool) -> int:
@@ -95,21 +99,22 @@ def run_all(config: Config, config_path: Path) -> int:
     return status
 
 
-def _stop(reactor: object) -> None:
-    if getattr(reactor, "running", False):
-        reactor.stop()  # type: ignore[attr-defined]
+def _stop(reactor: Any) -> None:
+    with contextlib.suppress(ReactorNotRunning):  # a signal was quicker
+        reactor.stop()
 
 
-def _stop_with_parent(reactor: object) -> None:
+def _stop_with_parent(reactor: Any) -> None:
     """Wait for the supervisor's end of our standard input to close, then stop."""
     while os.read(sys.stdin.fileno(), 64):
         pass
-    reactor.callFromThread(_stop, reactor)  # type: ignore[attr-defined]
+    reactor.callFromThread(_stop, reactor)
 
 
 def _log_to_stderr() -> None:
-    # discardBuffer: what was logged before is not ours; redirectStandardIO would hide tracebacks of others
-    observer = FilteringLogObserver(
-        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)]
-    )
+    levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+    for namespace in CHATTY:
+        levels.setLogLevelForNamespace(namespace, LogLevel.warn)
+    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [levels])
+    # redirecting standard output and error would hide tracebacks that Twisted does not see
     globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from payouts.claims import ClaimTerms
@@ -142,6 +143,7 @@ class PoolWallet:
         self._call = call
         self._name = name
         self._open = False
+        self._opening = DeferredLock()
 
     async def ask(self, method: str, *params: object) -> Any:
         """A call to the wallet; a node that was restarted has it opened again.
@@ -149,8 +151,7 @@ class PoolWallet:
         Raises:
             RpcRefused, NodeUnavailable: as payouts.errors has them.
         """
-        if not self._open:
-            await self._open_it()
+        await self._opening.run(lambda: Deferred.fromCoroutine(self._open_it()))
         try:
             return await self._call(method, *params, wallet=self._name)
         except (NodeUnavailable, RpcRefused):
@@ -158,6 +159,8 @@ class PoolWallet:
             raise
 
     async def _open_it(self) -> None:
+        if self._open:
+            return
         if self._name not in await self._call("listwallets"):
             known = {entry["name"] for entry in (await self._call("listwalletdir"))["wallets"]}
             await self._call("loadwallet" if self._name in known else "createwallet", self._name)
