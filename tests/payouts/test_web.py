@@ -66,16 +66,16 @@ class Wallet:
         routes = LnurlRoutes(
             self.desk, lambda: self.now_s * 1000, WithdrawOptions(BASE, "Sluice payout", TERMS)
         )
-        agent = RequestTraversalAgent(routes.resource())
+        agent = RequestTraversalAgent(routes.resource())  # type: ignore[no-untyped-call]
         results: list[tuple[dict[str, Any], Any]] = []
 
         async def ask() -> None:
             response = await HTTPClient(agent).get(BASE + path)
-            agent.flush()
+            agent.flush()  # type: ignore[no-untyped-call]
             results.append((json.loads(await response.content()), response))
 
         asked = Deferred.fromCoroutine(ask())
-        agent.flush()
+        agent.flush()  # type: ignore[no-untyped-call]
         failures: list[Any] = []
         asked.addErrback(failures.append)
         assert not failures, failures
