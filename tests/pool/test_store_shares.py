@@ -67,7 +67,7 @@ def test_a_block_that_the_log_has_credits_nothing_again(
 def test_a_batch_that_cannot_be_written_leaves_nothing(
     store: ShareStore, connection: sqlite3.Connection
 ) -> None:
-    bad = attrs.evolve(SHARE, account=None)
+    bad = attrs.evolve(SHARE, account=None)  # type: ignore[arg-type]
     with pytest.raises(sqlite3.IntegrityError):
         store.write([SHARE, bad], {})
     assert count(connection, "share") == 0
