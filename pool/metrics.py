@@ -61,10 +61,10 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
     "sluice_connections": Metric("gauge", "front", "Open Stratum connections"),
     "sluice_template_timestamp_seconds": Metric("gauge", "front", "When the newest template came"),
     "sluice_share_commit_seconds": Metric(
-        "histogram", "front", "From a share's judgement to its being on disk", buckets=_QUICK_S
+        "histogram", "front", "Time to write a group of shares to disk", buckets=_QUICK_S
     ),
     "sluice_job_broadcast_seconds": Metric(
-        "histogram", "front", "From a new template to the last connection's being told", buckets=_QUICK_S
+        "histogram", "front", "Time to write a job to all connections", buckets=_QUICK_S
     ),
     "sluice_chain_height": Metric("gauge", "book", "Height of the tip that the book has followed to"),
     "sluice_chain_tip_timestamp_seconds": Metric("gauge", "book", "When the book last saw a new tip"),
@@ -99,7 +99,7 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
 
 
 class FrontMetrics:
-    """What a front records."""
+    """What a front records: a stratum.ports.Observer, and two things that only the pool knows."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Args: registry: for tests; in a pool's process the shared directory takes its place."""
@@ -111,29 +111,29 @@ class FrontMetrics:
         self._commit = _histogram("sluice_share_commit_seconds", registry)
         self._broadcast = _histogram("sluice_job_broadcast_seconds", registry)
 
-    def accepted(self, count: int = 1) -> None:
-        """So many shares are on disk."""
-        self._accepted.inc(count)
+    def accepted(self, shares: int) -> None:
+        """So many shares are on disk and were acknowledged."""
+        self._accepted.inc(shares)
 
-    def rejected(self, code: int, count: int = 1) -> None:
-        """Submissions were refused with a Stratum error code."""
-        self._shares.labels(RESULTS.get(code, "other")).inc(count)
+    def rejected(self, code: int) -> None:
+        """A submission was refused with a Stratum error code."""
+        self._shares.labels(RESULTS.get(code, "other")).inc()
 
-    def connections(self, count: int) -> None:
+    def connections(self, live: int) -> None:
         """So many connections are open now."""
-        self._connections.set(count)
+        self._connections.set(live)
+
+    def job_told(self, connections: int, seconds: float) -> None:
+        """A job was written to all connections, which took so long."""
+        self._broadcast.observe(seconds)
 
     def template(self, time_s: float) -> None:
         """A template came, at a Unix time."""
         self._template.set(time_s)
 
     def commit_seconds(self, seconds: float) -> None:
-        """A group of shares took so long from the oldest one's judgement to the disk."""
+        """A group of shares took so long to be on disk."""
         self._commit.observe(seconds)
-
-    def broadcast_seconds(self, seconds: float) -> None:
-        """A job took so long to reach the last connection."""
-        self._broadcast.observe(seconds)
 
 
 class BookMetrics:

@@ -17,6 +17,8 @@ from pool import metrics
 from pool.metrics import CATALOGUE, BookMetrics, FrontMetrics, PayerMetrics, StoreCollector
 from pool.store.database import connect
 from pool.store.queries import Queries
+from stratum.errors import Code
+from stratum.ports import Observer
 from tests.pool.test_store_queries import ADDRESS, NOW_MS, add_found, add_shares, post
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,10 @@ def test_every_metric_of_the_catalogue_is_registered_with_its_name_and_kind(tmp_
     assert kinds == {name: metric.kind for name, metric in CATALOGUE.items()}
 
 
+def test_every_error_code_of_the_protocol_has_a_result() -> None:
+    assert set(metrics.RESULTS) == set(Code)
+
+
 def test_names_carry_units_that_prometheus_knows() -> None:
     for name, metric in CATALOGUE.items():
         assert re.fullmatch(r"sluice_[a-z]+(_[a-z]+)*", name)
@@ -70,13 +76,14 @@ def test_names_carry_units_that_prometheus_knows() -> None:
 def test_a_front_counts_shares_by_result() -> None:
     registry = CollectorRegistry()
     front = FrontMetrics(registry)
-    front.accepted(3)
-    front.rejected(21)
-    front.rejected(99)
-    front.connections(7)
+    observer: Observer = front
+    observer.accepted(3)
+    observer.rejected(Code.STALE)
+    observer.rejected(Code.OTHER)
+    observer.connections(7)
     front.template(1234.5)
     front.commit_seconds(0.003)
-    front.broadcast_seconds(0.02)
+    observer.job_told(1000, 0.02)
     found = samples(registry)
     assert found["sluice_shares_total", ("accepted",)] == 3
     assert found["sluice_shares_total", ("stale",)] == 1
