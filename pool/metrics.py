@@ -125,6 +125,11 @@ class FrontMetrics:
 
     def job_told(self, connections: int, seconds: float) -> None:
         """A job was written to all connections, which took so long."""
+        if connections:
+            self.broadcast_seconds(seconds)
+
+    def broadcast_seconds(self, seconds: float) -> None:
+        """A job took so long to reach the last connection."""
         self._broadcast.observe(seconds)
 
     def template(self, time_s: float) -> None:
