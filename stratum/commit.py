@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,6 +15,8 @@ from stratum.effects import Credit
 from stratum.errors import Code
 from stratum.ports import Observer, Share, ShareSink
 
+MOST_WAITING: Final = 200_000
+"""Shares that may wait for a disk that has stalled; further ones are refused."""
 NOT_STORED = "Share could not be stored, please send it again"
 
 
@@ -58,6 +60,9 @@ class GroupCommit:
 
     def share(self, peer: Peer, credit: Credit) -> None:
         """An accepted share, to be answered once it is on disk."""
+        if len(self._shares) >= MOST_WAITING:
+            self.reply(peer, self._refuse(credit))
+            return
         peer.waiting += 1
         self._shares.append(credit.share)
         self._entries.append((peer, credit))
@@ -122,12 +127,15 @@ class GroupCommit:
             elif stored:
                 line = wire.accepted(item.request_id)
             else:
-                self._forget(item.digest)
-                self._observer.rejected(Code.OTHER)
-                line = wire.error(item.request_id, Code.OTHER, NOT_STORED)
+                line = self._refuse(item)
             lines.setdefault(peer, []).append(line)
         for peer, parts in lines.items():
             peer.release(b"".join(parts))
+
+    def _refuse(self, credit: Credit) -> bytes:
+        self._forget(credit.digest)
+        self._observer.rejected(Code.OTHER)
+        return wire.error(credit.request_id, Code.OTHER, NOT_STORED)
 
     def _next(self) -> None:
         if self._entries:

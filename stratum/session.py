@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from stratum import vardiff, wire
+from stratum import shares, vardiff, wire
 from stratum.board import Board, Posted
 from stratum.effects import Credit, Effect, Refusal
 from stratum.errors import Code
 from stratum.options import MAX_LINE_BYTES, MAX_MALFORMED_LINES, MAX_WORKERS, Options
 from stratum.ports import Authorized, Authorizer, Refused, Share, Solution
 from stratum.rolling import negotiate
-from stratum.shares import JOB_NOT_FOUND, NOT_SUBSCRIBED, UNAUTHORIZED, Accepted, Block, Rejected, judge
+from stratum.shares import Accepted, Block, Rejected, Seat, judge
 from stratum.units import Difficulty, Target, target_from_difficulty
 from stratum.wishes import difficulty, from_password
 
@@ -29,7 +29,6 @@ class Session:
     """The conversation: configure, subscribe, authorize in any order, then jobs and submissions.
 
     Attributes:
-        extranonce1: 4 bytes, this connection's own.
         broken: why the connection must be closed, or None; the session is not to be used after that.
     """
 
@@ -38,11 +37,11 @@ class Session:
         "_board",
         "_floor",
         "_malformed",
-        "_mask",
         "_older_targets",
         "_options",
         "_pinned",
         "_rest",
+        "_seat",
         "_shares",
         "_since",
         "_subscribed",
@@ -53,11 +52,10 @@ class Session:
         "_wish_pending",
         "_workers",
         "broken",
-        "extranonce1",
     )
 
     def __init__(self, options: Options, board: Board, authorizer: Authorizer, extranonce1: bytes) -> None:
-        self.extranonce1 = extranonce1
+        self._seat = Seat(extranonce1)
         self.broken: str | None = None
         self._options = options
         self._board = board
@@ -66,7 +64,6 @@ class Session:
         self._malformed = 0
         self._subscribed = False
         self._workers: dict[str, Authorized] = {}
-        self._mask = 0
         self._wanted: Difficulty = options.start_difficulty
         self._floor: Difficulty = options.minimum_difficulty
         self._suggested: Difficulty | None = None
@@ -78,6 +75,11 @@ class Session:
         self._older_targets: tuple[tuple[int, Target], ...] = ()
         self._shares = 0
         self._since = 0.0
+
+    @property
+    def extranonce1(self) -> bytes:
+        """4 bytes, this connection's own."""
+        return self._seat.extranonce1
 
     @property
     def authorized(self) -> bool:
@@ -154,10 +156,10 @@ class Session:
         for name in message.extensions:
             match name:
                 case "version-rolling":
-                    self._mask = negotiate(message.parameters)
-                    answer[name] = self._mask != 0
-                    if self._mask:
-                        answer["version-rolling.mask"] = f"{self._mask:08x}"
+                    self._seat.version_mask = negotiate(message.parameters)
+                    answer[name] = self._seat.version_mask != 0
+                    if self._seat.version_mask:
+                        answer["version-rolling.mask"] = f"{self._seat.version_mask:08x}"
                 case "minimum-difficulty":
                     value = difficulty(message.parameters.get("minimum-difficulty.value"))
                     answer[name] = value is not None
@@ -238,21 +240,20 @@ class Session:
         workers = self._workers
         posted = self._board.find(submit.job_id)
         if not workers:
-            effects.append(_refusal(submit, UNAUTHORIZED))
+            effects.append(_refusal(submit, shares.UNAUTHORIZED))
             return
         if not self._subscribed:
-            effects.append(_refusal(submit, NOT_SUBSCRIBED))
+            effects.append(_refusal(submit, shares.NOT_SUBSCRIBED))
             return
         if posted is None:
-            effects.append(_refusal(submit, JOB_NOT_FOUND))
+            effects.append(_refusal(submit, shares.JOB_NOT_FOUND))
             return
         who = workers.get(submit.worker)
         verdict = judge(
             self._board,
             posted,
             submit,
-            self.extranonce1,
-            self._mask,
+            self._seat,
             self._target_for(posted),
             now,
             authorized=who is not None,

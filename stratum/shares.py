@@ -9,6 +9,7 @@ import attrs
 
 from stratum.board import Board, Posted
 from stratum.errors import Code
+from stratum.jobs import Job
 from stratum.units import Target
 from stratum.wire import Submit
 
@@ -66,12 +67,41 @@ NOT_SUBSCRIBED = Rejected(Code.NOT_SUBSCRIBED, "Not subscribed")
 UNAUTHORIZED = Rejected(Code.UNAUTHORIZED, "Unauthorized worker")
 
 
+class Seat:
+    """What of a connection goes into its headers, and the merkle root of its last submission.
+
+    A machine below some 10 TH/s rolls nonce and version for a long time before it takes the next extranonce2;
+    the root, most of a share's hashing, is then the same again.
+
+    Attributes:
+        extranonce1: 4 bytes.
+        version_mask: the version bits it negotiated (BIP 310), 0 for none.
+    """
+
+    __slots__ = ("_coinbase", "_job", "_root", "extranonce1", "version_mask")
+
+    def __init__(self, extranonce1: bytes, version_mask: int = 0) -> None:
+        self.extranonce1 = extranonce1
+        self.version_mask = version_mask
+        self._job: Job | None = None
+        self._coinbase = self._root = b""
+
+    def root(self, job: Job, coinbase: bytes) -> bytes:
+        """The merkle root (32 bytes, internal order) of the job's block with this coinbase."""
+        if job is self._job and coinbase == self._coinbase:
+            return self._root
+        root = sha256(sha256(coinbase).digest()).digest()
+        for branch in job.branches:
+            root = sha256(sha256(root + branch).digest()).digest()
+        self._job, self._coinbase, self._root = job, coinbase, root
+        return root
+
+
 def judge(
     board: Board,
     posted: Posted,
     submit: Submit,
-    extranonce1: bytes,
-    version_mask: int,
+    seat: Seat,
     target: Target,
     now: float,
     *,
@@ -83,26 +113,23 @@ def judge(
         board: where the job was posted.
         posted: the job that the submission names.
         submit: the submission.
-        extranonce1: 4 bytes, the connection's.
-        version_mask: negotiated for the connection (BIP 310), 0 for none.
+        seat: the connection's.
         target: the easiest target that the miner was entitled to for this job; the network's, if easier,
             takes its place.
         now: reading of the clock that the board was fed with.
         authorized: False judges for a block only.
     """
     job = posted.job
-    coinbase = job.coinb1 + extranonce1 + submit.extranonce2 + job.coinb2
-    root = sha256(sha256(coinbase).digest()).digest()
-    for branch in job.branches:
-        root = sha256(sha256(root + branch).digest()).digest()
+    coinbase = job.coinb1 + seat.extranonce1 + submit.extranonce2 + job.coinb2
+    root = seat.root(job, coinbase)
     bits = submit.version_bits
-    version = job.version if bits is None else (job.version & ~version_mask) | bits
+    version = job.version if bits is None else (job.version & ~seat.version_mask) | bits
     header = _HEADER.pack(version, job.prev_hash, root, submit.ntime, job.nbits, submit.nonce)
     digest = sha256(sha256(header).digest()).digest()
     value = int.from_bytes(digest, "little")
     block = Block(header, coinbase, digest[::-1].hex()) if value <= job.network_target else None
 
-    fault = UNAUTHORIZED if not authorized else _fault(board, posted, submit, version_mask, now)
+    fault = UNAUTHORIZED if not authorized else _fault(board, posted, submit, seat.version_mask, now)
     if fault is None:
         target = max(target, job.network_target)
         if digest in board.seen:

@@ -1,4 +1,4 @@
-"""What difficulty a miner asks for: a number, a target, or ``d=`` (fixed) and ``md=`` (least) in its password."""
+"""What difficulty a miner asks for: a number, a target, or ``d=`` and ``md=`` in its password."""
 
 from __future__ import annotations
 

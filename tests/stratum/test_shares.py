@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from stratum import shares, wire
 from stratum.board import Board, Posted
 from stratum.errors import Code
-from stratum.shares import Accepted, Rejected, Verdict, judge
+from stratum.shares import Accepted, Rejected, Seat, Verdict, judge
 from stratum.units import MAX_TARGET, Target
 from tests.stratum.fakes import HARD_NBITS, NTIME, REGTEST_NBITS, hash_value, header_of, job
 
@@ -55,7 +55,7 @@ def verdict(
 ) -> Verdict:
     posted = board.find(submit.job_id)
     assert posted is not None
-    return judge(board, posted, submit, EN1, MASK, Target(target), now, **rest)
+    return judge(board, posted, submit, Seat(EN1, MASK), Target(target), now, **rest)
 
 
 @given(
@@ -72,11 +72,11 @@ def test_the_hash_agrees_with_an_independent_builder(
     posted = board.post(job(), 0)
     submit = submission(nonce=nonce, ntime=ntime, extranonce2=extranonce2, version_bits=bits)
     value = value_of(posted, submit, extranonce1)
-    below = judge(board, posted, submit, extranonce1, MASK, Target(value - 1), 0)
+    below = judge(board, posted, submit, Seat(extranonce1, MASK), Target(value - 1), 0)
     assert below == shares.LOW_DIFFICULTY
-    exactly = judge(board, posted, submit, extranonce1, MASK, Target(value), 0)
+    exactly = judge(board, posted, submit, Seat(extranonce1, MASK), Target(value), 0)
     assert exactly == Accepted(Target(value), value.to_bytes(32, "little"))
-    assert judge(board, posted, submit, extranonce1, MASK, Target(value), 0) == shares.DUPLICATE
+    assert judge(board, posted, submit, Seat(extranonce1, MASK), Target(value), 0) == shares.DUPLICATE
 
 
 def block_nonce(posted: Posted) -> int:
@@ -183,6 +183,21 @@ def test_nothing_counts_on_an_empty_board() -> None:
     assert board.is_stale(posted, 0)
 
 
+def test_a_seat_that_stays_hashes_like_one_that_is_new() -> None:
+    board, seat = Board(), Seat(EN1, MASK)
+    one = board.post(job("1", coinb1=b"same"), 0)
+    two = board.post(job("2", coinb1=b"same", branches=()), 0)
+    for posted, extranonce2 in [(one, 0), (one, 0), (one, 1), (two, 1), (one, 1), (one, 1)]:
+        submit = submission(posted.job.id, extranonce2=bytes([extranonce2] * 8))
+        value = value_of(posted, submit)
+        found = judge(Board(), posted, submit, seat, MAX_TARGET, 0)
+        assert found == shares.STALE
+        board.forget(value.to_bytes(32, "little"))
+        assert judge(board, posted, submit, seat, Target(value), 0) == Accepted(
+            Target(value), value.to_bytes(32, "little")
+        )
+
+
 class NoHeaderTwice(RuleBasedStateMachine):
     """Jobs that differ in nothing but their time, two tips that compete, miners that resubmit anything."""
 
@@ -217,7 +232,7 @@ class NoHeaderTwice(RuleBasedStateMachine):
             return
         sent = submission(posted.job.id, ntime=NTIME + ntime, version_bits=bits)
         extranonce1 = EN1 if miner else b"\x00\x00\x00\x09"
-        found = judge(self.board, posted, sent, extranonce1, MASK, MAX_TARGET, self.clock)
+        found = judge(self.board, posted, sent, Seat(extranonce1, MASK), MAX_TARGET, self.clock)
         if isinstance(found, Accepted):
             self.credited.append(value_of(posted, sent, extranonce1))
 
