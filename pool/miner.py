@@ -83,7 +83,7 @@ def mine(
         stop: set from elsewhere to end.
         report: called from this thread with everything that happens.
         pace: at most so many shares a second are sent; None: as many as are found.
-        count: end when so many shares have been answered; None: go on.
+        count: end when so many shares have been accepted; None: go on.
 
     Returns:
         The totals.
@@ -143,8 +143,8 @@ class _Miner:
         self._extranonce2 = 0
 
     def done(self) -> bool:
-        """As many answers have come as were asked for."""
-        return self._count is not None and self.totals.accepted + self.totals.rejected >= self._count
+        """As many shares have been accepted as were asked for."""
+        return self._count is not None and self.totals.accepted >= self._count
 
     def tell(self, kind: Kind, detail: str = "") -> None:
         self._report(Happened(kind, detail, self.totals))
@@ -167,8 +167,7 @@ class _Miner:
                 wait_s = 0.0
 
     def _all_sent(self) -> bool:
-        answered = self.totals.accepted + self.totals.rejected
-        return self._count is not None and answered + len(self._submitted) >= self._count
+        return self._count is not None and self.totals.accepted + len(self._submitted) >= self._count
 
     def _open(self, link: Link) -> None:
         """Configure, subscribe and authorize, in the order and with the patience of common firmware."""

@@ -152,7 +152,10 @@ class Work:
         if known is None:  # the node offers no longpoll: the poll alone has to do
             await deferLater(self._clock, self._settings.poll_s, lambda: None)
             return
-        self._take(await self._node.template(known))
+        template = await self._node.template(known)
+        self._take(template)
+        if template.longpoll_id == known:  # it answers without news: asking on at once would never end
+            await deferLater(self._clock, self._settings.poll_s, lambda: None)
 
     async def _poll(self) -> None:
         tip = await self._node.tip()

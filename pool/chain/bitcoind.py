@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any
 
@@ -109,9 +109,11 @@ class BitcoindNode:
 
     def close(self) -> None:
         """Hang up a waiting longpoll; its thread ends soon after."""
-        if self._longpoll is not None and self._longpoll.sock is not None:
-            # close() alone would not wake the thread that reads
-            self._longpoll.sock.shutdown(socket.SHUT_RDWR)
+        link = self._longpoll.sock if self._longpoll is not None else None
+        if link is not None:
+            with suppress(OSError):  # it may have ended by itself in the meantime
+                # closing it would not wake the thread that reads
+                link.shutdown(socket.SHUT_RDWR)
 
     def _ask_template(
         self, longpoll_id: str | None = None, connection: http.client.HTTPConnection | None = None

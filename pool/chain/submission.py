@@ -57,6 +57,13 @@ class Submitter:
         for running in list(self._running):
             running.cancel()
 
+    def _tell(self, found: SavedBlock, result: SubmitResult) -> None:
+        log.info("Block {hash} was submitted: {word}", hash=found.hash, word=word_for(result))
+        try:
+            self._recorded(found.hash, self._node.name, result)
+        except Exception:  # noqa: BLE001  a store that cannot be written must not keep a block from the node
+            log.failure("What the node said to block {hash} could not be recorded", hash=found.hash)
+
     async def _submit(self, found: SavedBlock) -> None:
         until_s = self._clock.seconds() + RESUBMIT_FOR_S
         pause_s = _FIRST_PAUSE_S
@@ -65,8 +72,7 @@ class Submitter:
             result = await self._node.submit(found.block.hex())
             silent = isinstance(result, Unanswered)
             if not (silent and told):
-                log.info("Block {hash} was submitted: {word}", hash=found.hash, word=word_for(result))
-                self._recorded(found.hash, self._node.name, result)
+                self._tell(found, result)
                 told = True
             if not silent or self._clock.seconds() >= until_s:
                 return

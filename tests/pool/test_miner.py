@@ -188,18 +188,21 @@ def test_its_shares_meet_the_target_when_a_pool_rebuilds_the_header(
     assert share <= (0xFFFF << 208) * 10**9
 
 
-def test_it_counts_what_is_accepted_and_rejected_and_ends_after_its_count(pool: Pool, start: Start) -> None:
+def test_it_counts_what_is_accepted_and_rejected_and_ends_after_so_many_accepted(
+    pool: Pool, start: Start
+) -> None:
     running = start(count=2)
     pool.open()
     pool.answer(pool.hear(), True)
     pool.answer(pool.hear(), None, [21, "Job not found", None])
+    pool.answer(pool.hear(), True)
 
     totals = running.ended()
 
-    assert (totals.accepted, totals.rejected) == (1, 1)
+    assert (totals.accepted, totals.rejected) == (2, 1)
     assert totals.hashes > 0
-    assert running.kinds() == [Kind.CONNECTED, Kind.ACCEPTED, Kind.REJECTED]
-    assert running.events[-1].detail == "Job not found (code 21)"
+    assert running.kinds() == [Kind.CONNECTED, Kind.ACCEPTED, Kind.REJECTED, Kind.ACCEPTED]
+    assert running.events[2].detail == "Job not found (code 21)"
 
 
 def test_it_never_sends_more_than_its_count(pool: Pool, start: Start) -> None:

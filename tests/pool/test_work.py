@@ -214,6 +214,17 @@ def test_new_transactions_told_by_longpoll_wait_for_the_interval(bench: Bench) -
     assert len(bench.jobs) == 1
 
 
+def test_a_node_whose_longpoll_answers_without_news_is_not_asked_in_a_circle(bench: Bench) -> None:
+    bench.work.start()
+    for _ in range(20):
+        waiting = bench.node.longpolls[-1]
+        if not waiting.called:
+            waiting.callback(bench.node.build())
+        bench.clock.advance(0.1)
+
+    assert len(bench.node.longpolls) <= 3
+
+
 def test_a_template_that_was_overtaken_by_the_longpoll_is_dropped(bench: Bench) -> None:
     bench.work.start()
     late: Deferred[Template] = Deferred()
@@ -437,6 +448,19 @@ def test_an_unanswered_block_is_submitted_until_the_node_answers(bench: Bench) -
     results = [result for _, _, result in bench.recorded]
     assert results == [Unanswered("down"), Accepted()]
     assert len(bench.node.submitted) == 4
+
+
+def test_a_store_that_cannot_record_answers_does_not_keep_the_block_from_the_node(
+    bench: Bench, events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.work.start()
+    bench.node.results = [Unanswered("down"), Accepted()]
+    monkeypatch.setattr(bench.work._submitter, "_recorded", lambda *_: 1 // 0)
+    bench.work.solve(solution(bench.jobs[0]))
+    bench.pass_s(5)
+
+    assert len(bench.node.submitted) == 2
+    assert len(said(events, "critical")) == 2
 
 
 def test_a_refused_block_is_not_submitted_again(bench: Bench) -> None:
