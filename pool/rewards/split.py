@@ -59,11 +59,16 @@ def divide(value: Msat, fee_bps: int, weights: Mapping[str, int], residual_in: M
     parts = {account: Msat(amount * weight // whole) for account, weight in weights.items() if weight}
     paid = {account: part for account, part in sorted(parts.items()) if part}
     division = Division(value, Msat(fee), residual_in, Msat(amount - sum(paid.values())), paid)
-    _check(division, len(weights))
+    check(division, len(weights))
     return division
 
 
-def _check(division: Division, accounts: int) -> None:
+def check(division: Division, accounts: int) -> None:
+    """Refuse a division that does not add up, whatever made it.
+
+    Raises:
+        AssertionError: money was lost or made, or more is left over than flooring can leave.
+    """
     parts = sum(division.credits.values()) + division.fee + division.residual_out
     if parts != division.value + division.residual_in:
         raise AssertionError("a division lost or made money")

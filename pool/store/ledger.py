@@ -106,26 +106,15 @@ class LedgerStore:
         return True
 
     def _write_postings(self, tx: sqlite3.Connection, journal_id: int | None, entry: Entry) -> None:
-        # credits to liabilities and debits to assets first or last makes no difference: each account is
-        # touched once in an entry, so the table's checks see final balances only
-        try:
-            tx.executemany(
-                "INSERT INTO posting (journal_id, account, amount_msat) VALUES (?, ?, ?)",
-                [(journal_id, posting.account, posting.amount) for posting in entry.postings],
-            )
-        except sqlite3.IntegrityError as error:
-            raise LedgerError(f"{entry.key} would overdraw an account: {self._overdrawn(entry)}") from error
-
-    def _overdrawn(self, entry: Entry) -> str:
-        # inside the failed transaction: balances show what the statement left, so look for the first
-        # account that the whole entry would take to the wrong side
+        # an entry touches each account once, so the table's checks see final balances only
         for posting in entry.postings:
-            after = self.balance(posting.account) + posting.amount
-            if posting.account.startswith("assets:") and after < 0:
-                return posting.account
-            if posting.account.startswith("liabilities:") and after > 0:
-                return posting.account
-        return entry.kind
+            try:
+                tx.execute(
+                    "INSERT INTO posting (journal_id, account, amount_msat) VALUES (?, ?, ?)",
+                    (journal_id, posting.account, posting.amount),
+                )
+            except sqlite3.IntegrityError as error:
+                raise LedgerError(f"{entry.key} would overdraw {posting.account}") from error
 
     def head(self) -> str:
         """Hash of the newest entry, or GENESIS."""

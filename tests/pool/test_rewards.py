@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from payouts.money import Msat
 from pool.rewards import pplns
 from pool.rewards.recount import RawShare, recount, shares_of
-from pool.rewards.split import divide
+from pool.rewards.split import Division, check, divide
 from pool.shares import Border, Chunk, Kind, Slice, Window, cut, score, weights
 from stratum.units import MAX_TARGET, Target
 
@@ -258,3 +258,19 @@ def test_a_difficulty_change_moves_no_shares_expected_pay() -> None:
     first, second = [100] * 1000, [110] * 2000
     values = [expected_pay(Fraction(8), first, second, index) for index in (0, 500, 900, 999, 1000, 1500)]
     assert all(abs(value - 1) < Fraction(1, 1000) for value in values)
+
+
+@pytest.mark.parametrize(
+    ("residual_out", "credited", "complaint"), [(0, 8, "lost or made"), (5, 5, "smaller than the number")]
+)
+def test_a_wrong_division_never_leaves(residual_out: int, credited: int, complaint: str) -> None:
+    wrong = Division(Msat(10), Msat(0), Msat(0), Msat(residual_out), {"ann": Msat(credited)})
+    with pytest.raises(AssertionError, match=complaint):
+        check(wrong, 1)
+
+
+def test_the_documented_example_is_what_the_code_pays() -> None:
+    # docs/accounting.md: w = 0.000036 of X = 8, the rest is others'
+    division = divide(Msat(315_000_000_000), 100, {"you": 36, "others": 8_000_000 - 36}, Msat(0))
+    assert (division.fee, division.divided) == (3_150_000_000, 311_850_000_000)
+    assert division.credits["you"] == 1_403_325

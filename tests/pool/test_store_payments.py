@@ -217,6 +217,17 @@ def test_a_node_that_spent_more_than_the_hold_costs_the_pool_not_the_miner(tmp_p
     assert store.balance(ledger.LIGHTNING) == PLENTY - 1080
 
 
+def test_a_payment_that_the_books_cannot_bear_stays_open_until_a_deposit_is_booked(tmp_path: Path) -> None:
+    book = make(tmp_path, {"alice": 5000}, lightning=1050)
+    book.take(intent(claim()), k1_hash_for, NOW_MS, limit=5)
+    with pytest.raises(PayoutError, match="assets:lightning"):
+        book.settle(1, "11" * 32, Msat(80), NOW_MS)
+    assert [payment.state for payment in book.open_payments()] == [PaymentState.RESERVED]
+    LedgerStore(book._connection).post(ledger.deposit("more", "lightning", Msat(30)), NOW_MS)
+    book.settle(1, "11" * 32, Msat(80), NOW_MS)
+    assert list(book.open_payments()) == []
+
+
 def test_settling_again_with_another_preimage_is_an_error(tmp_path: Path) -> None:
     book = make(tmp_path, {"alice": 5000})
     book.take(intent(claim()), k1_hash_for, NOW_MS, limit=5)
