@@ -1,4 +1,4 @@
-"""What the on-chain side needs from a node's wallet: coins, signatures, and what it knows of a transaction."""
+"""What on-chain payouts need from a node's wallet: coins, signatures, and what it knows of transactions."""
 
 from __future__ import annotations
 
