@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -43,9 +43,17 @@ def _read_secret(value: object, info: ValidationInfo) -> object:
                 raise ValueError(f"the secret's file cannot be read: {error.strerror}") from error
         case {"env": str(name), **rest} if not rest:
             if name not in os.environ:
-                raise ValueError(f"the environment has no {name}")
+                raise ValueError(f"the environment has no {name}: set it, or name a file")
             return os.environ[name]
     raise ValueError('a secret is a string, { file = "…" } or { env = "…" }')
+
+
+def _withhold(section: object, info: ValidationInfo) -> object:
+    """Leave a secret unread that a process does not need, and may have no right to read."""
+    wanted = (info.context or {}).get("secrets")
+    if wanted is None or info.field_name in wanted or not isinstance(section, dict):
+        return section
+    return {**section, "password": ""} if isinstance(section.get("password"), dict) else section
 
 
 ConfigPath = Annotated[Path, AfterValidator(_from_file)]
@@ -63,15 +71,18 @@ class NodeUser(_Section):
     password: Secret = Field(repr=False)
 
 
+OwnUser = Annotated[NodeUser | None, BeforeValidator(_withhold)]
+
+
 class NodeConfig(_Section):
     """[node]: the bitcoind that templates come from and blocks go to."""
 
     network: Network = "mainnet"
     url: str = "http://127.0.0.1:8332"
     cookie_file: ConfigPath | None = None
-    front: NodeUser | None = None
-    book: NodeUser | None = None
-    payer: NodeUser | None = None
+    front: OwnUser = None
+    book: OwnUser = None
+    payer: OwnUser = None
     poll_s: float = Field(default=1.0, gt=0)
 
 
@@ -153,22 +164,35 @@ class Config(_Section):
     node: NodeConfig = NodeConfig()
     stratum: StratumConfig = StratumConfig()
     rewards: RewardsConfig = RewardsConfig()
-    lightning: LightningConfig | None = None
+    lightning: Annotated[LightningConfig | None, BeforeValidator(_withhold)] = None
     onchain: OnchainConfig = OnchainConfig()
     web: WebConfig = WebConfig()
     metrics: MetricsConfig = MetricsConfig()
     store: StoreConfig = StoreConfig()
 
 
-def parse(document: Mapping[str, Any], where: str, directory: Path | None = None) -> Config:
+def parse(
+    document: Mapping[str, Any],
+    where: str,
+    directory: Path | None = None,
+    secrets: Collection[str] | None = None,
+) -> Config:
     """Validate a parsed document; relative paths in it are relative to the directory.
+
+    Args:
+        document: as TOML gives it.
+        where: what errors call it.
+        directory: of the file.
+        secrets: whose secrets are read: ``front``, ``book``, ``payer`` (of the node), ``lightning``; None
+            means all.  The others are empty strings, and it is no error when they cannot be had.
 
     Raises:
         ConfigError: one line that names the first wrong key and what is wrong with it, never its value.
     """
     try:
         # the store's default path is relative to the file too, so the section is there to be validated
-        return Config.model_validate({"store": {}, **document}, context={"directory": directory})
+        context = {"directory": directory, "secrets": secrets}
+        return Config.model_validate({"store": {}, **document}, context=context)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -180,8 +204,12 @@ def _plain(message: str) -> str:
     return re.sub(r"^(Value error, |Input )", "", message)
 
 
-def load(path: Path) -> Config:
+def load(path: Path, secrets: Collection[str] | None = None) -> Config:
     """Read and validate a configuration file; relative paths in it are relative to the file.
+
+    Args:
+        path: the file.
+        secrets: whose secrets are read, see ``parse``.
 
     Raises:
         ConfigError: unreadable, not TOML, or not valid; one line with the mend.
@@ -192,4 +220,4 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): make one with `sluice init`") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    return parse(document, str(path), path.parent)
+    return parse(document, str(path), path.parent, secrets)
