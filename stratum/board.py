@@ -40,6 +40,13 @@ class Posted:
     until: float = math.inf
 
 
+def _network_difficulty(job: Job, before: Posted | None) -> Difficulty:
+    """The same object as long as it is the same number: sessions compare it by identity."""
+    if before is not None and before.job.network_target == job.network_target:
+        return before.network_difficulty
+    return difficulty_from_target(job.network_target)
+
+
 class Board:
     """Shared by all connections of a front, since the same header may come in through any of them."""
 
@@ -62,7 +69,7 @@ class Board:
             number=self._numbers,
             tip_number=(before.tip_number if before else 0) + new_tip,
             new_tip=new_tip,
-            network_difficulty=difficulty_from_target(job.network_target),
+            network_difficulty=_network_difficulty(job, before),
             notify=clean if job.clean or new_tip else wire.notify(job, clean=False),
             notify_clean=clean,
         )

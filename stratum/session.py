@@ -37,6 +37,7 @@ class Session:
         "_board",
         "_floor",
         "_malformed",
+        "_network",
         "_older_targets",
         "_options",
         "_pinned",
@@ -69,6 +70,8 @@ class Session:
         self._suggested: Difficulty | None = None
         self._pinned = False
         self._wish_pending = False
+        # the network's difficulty that the told one was clamped to, by identity
+        self._network: Difficulty | None = None
         self._told: Difficulty | None = None
         self._target = Target(0)
         # (number of the first job that this target no longer held for, target), oldest first
@@ -193,6 +196,7 @@ class Session:
     def _raise_floor(self, value: Difficulty | None) -> None:
         if value is not None:
             self._floor = max(value, self._options.minimum_difficulty)
+            self._wish_pending = True
 
     def _suggest(self, wished: Difficulty) -> None:
         # NerdMiner repeats its suggestion every 30 s: only a new one is a wish, else vardiff never leaves it
@@ -204,12 +208,14 @@ class Session:
         """The lines that put the miner on a job; empty while it is not both subscribed and authorized."""
         if not self._subscribed or not self._workers:
             return b""
-        if not self._wish_pending:
-            self._retarget(now)
-        self._wish_pending = False
-        wanted = vardiff.clamp(self._wanted, self._floor, posted.network_difficulty)
         if posted.new_tip:
             self._older_targets = ()
+        changed = self._wish_pending or self._retarget(now)
+        # comparing fractions for ten thousand miners would hold up the new block
+        if not changed and posted.network_difficulty is self._network:
+            return posted.notify
+        self._wish_pending, self._network = False, posted.network_difficulty
+        wanted = vardiff.clamp(self._wanted, self._floor, posted.network_difficulty)
         if wanted == self._told:
             return posted.notify
         if self._told is not None:
@@ -219,14 +225,15 @@ class Session:
         self._shares, self._since = 0, now
         return wire.set_difficulty(wanted) + posted.notify_clean
 
-    def _retarget(self, now: float) -> None:
+    def _retarget(self, now: float) -> bool:
         if self._told is None or self._pinned or not self._options.vardiff:
-            return
+            return False
         elapsed = now - self._since
         found = vardiff.retarget(self._told, self._shares, elapsed, self._options.shares_per_minute)
         if found is not None:
             self._wanted = found
             self._shares, self._since = 0, now
+        return found is not None
 
     def _target_for(self, posted: Posted) -> Target:
         """The easiest target that held since the job went out (public-pool#114, ESP-Miner#212)."""
