@@ -17,6 +17,7 @@ from pool.demo import report, scene
 from pool.demo.scene import MATURITY, Scene
 from pool.regtest.errors import NotReady, RigError
 from pool.regtest.processes import Program, wait_until
+from pool.regtest.qr import read_svg
 from pool.regtest.rig import BANK
 from pool.regtest.wallet import Withdrawal, received_msat, withdraw
 
@@ -130,12 +131,11 @@ def _unsettled(blocks: dict[str, int]) -> int:
 
 
 def withdraw_once(stage: Scene, cast: Cast, tell: Narrator) -> dict[str, Any]:
-    """The miner's wallet takes the withdraw link from the account page and is paid over Lightning."""
-    page = unescape(scene.fetch(stage, cast.claim_link))
-    lnurl = re.search(r"LNURL1[0-9A-Z]+", page)
-    if lnurl is None:
-        raise RigError("the account page shows no withdraw link")
-    done = withdraw(stage.rig.wallet, lnurl.group(), stage.ca, WITHDRAW_SAT)
+    """The miner's wallet scans the QR code of the account page and is paid over Lightning."""
+    codes = read_svg(scene.fetch(stage, cast.claim_link))
+    if len(codes) != 1:
+        raise RigError("the account page shows no QR code that can be read")
+    done = withdraw(stage.rig.wallet, codes[0], stage.ca, WITHDRAW_SAT)
     tell(f"the pool accepted the wallet's invoice of {WITHDRAW_SAT} sat; waiting for the payment")
     wait(
         stage,

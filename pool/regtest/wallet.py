@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import selectors
 import subprocess
@@ -70,7 +71,7 @@ def withdraw(wallet: Electrum, lnurl: str, ca_path: Path, amount_sat: int | None
 def _converse(
     wallet: Electrum, electrum: subprocess.Popen[str], lnurl: str, ca_path: Path, amount_sat: int | None
 ) -> Withdrawal:
-    offer = _ask(electrum, lnurl=lnurl.removeprefix("lightning:"), ca_path=str(ca_path))
+    offer = _ask(electrum, lnurl=re.sub("^lightning:", "", lnurl, flags=re.IGNORECASE), ca_path=str(ca_path))
     minimum_sat, maximum_sat = int(offer["minimum_sat"]), int(offer["maximum_sat"])
     wanted_sat = maximum_sat if amount_sat is None else amount_sat
     if not minimum_sat <= wanted_sat <= maximum_sat:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pool.regtest.qr import read
 from tests.browser.chromium import find, grey, screenshot, served
-from tests.pool.qr import read
 from tests.pool.web_site import SECRET, Running
 
 pytestmark = pytest.mark.browser

@@ -13,9 +13,9 @@ import pytest
 from payouts.lnurl import read_token
 from payouts.money import Msat, Sat
 from payouts.ports import WithdrawTerms
+from pool.regtest.qr import read_svg
 from pool.store.figures import Balances, RewardRow
 from pool.web.withdraw import NothingNow, nothing_now, offer, qr_svg
-from tests.pool.qr import read_svg
 from tests.pool.web_site import FACTS, KEY, NAME, SECRET, Running
 
 NOW_S = 1_800_000_000

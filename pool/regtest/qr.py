@@ -1,4 +1,4 @@
-"""Reading QR codes as a wallet's camera would: from a page's SVG, or from any grey picture."""
+"""Reading QR codes as a wallet's camera would, by an independent decoder: from an SVG, or any grey picture."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def read_svg(svg: str) -> list[str]:
     strokes = re.search(r'<path[^>]*stroke="#000"[^>]* d="([^"]+)"', svg) or re.search(
         r'<path[^>]* d="([^"]+)"[^>]*stroke="#000"', svg
     )
-    assert size is not None
-    assert strokes is not None
+    if size is None or strokes is None:
+        return []
     width, height = int(size[1]), int(size[2])
     modules = [bytearray(b"\xff" * width) for _ in range(height)]
     x, y = 0.0, 0.0
