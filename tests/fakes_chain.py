@@ -45,6 +45,7 @@ class Chain:
         self.active = [genesis]
         self.mempool: list[bytes] = []
         self.silent = False
+        self.polled = threading.Event()  # somebody waits, or has waited, for a change
 
     @property
     def tip(self) -> Entry:
@@ -78,6 +79,7 @@ class Chain:
 
     def wait_for_change(self, longpoll_id: str) -> None:
         with self.changed:
+            self.polled.set()
             self.changed.wait_for(lambda: self.longpoll_id() != longpoll_id or self.silent, LONGPOLL_S)
 
     def template(self) -> dict[str, Any]:

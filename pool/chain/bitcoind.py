@@ -145,6 +145,8 @@ class BitcoindNode:
                 return None
             raise
         with _reading("getblockheader"):
+            if answer["hash"] != block_hash:
+                raise ChainUnavailable(f"the node at {self.name} answered getblockheader with another one")
             return HeaderInfo(
                 hash=str(answer["hash"]),
                 height=Height(int(answer["height"])),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,13 +14,24 @@ from twisted.internet.defer import Deferred
 
 from payouts import errors as payout_errors
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role, wallet_call
-from pool.chain.node import ChainRefused, ChainUnavailable, Node, Unanswered, WrongCredentials
+from pool.chain.node import (
+    Accepted,
+    ChainRefused,
+    ChainUnavailable,
+    Node,
+    Refused,
+    SubmitResult,
+    Unanswered,
+    WrongCredentials,
+    word_for,
+)
 from pool.chain.rpc import CookieFile, Credentials, Rpc, UserPassword
 from pool.config import NodeConfig, NodeUser
-from pool.errors import ConfigError
+from pool.errors import ChainError, ConfigError
 from tests.contracts.node import Backstage, NodeContract, now
 from tests.fakes_node import EASY, PASSWORD, USER, StandIn
 from tests.fakes_reactor import InlineReactor
+from tests.pool.chain_samples import GENESIS, GENESIS_HASH
 
 SECRET = "s3cret-of-the-test"
 
@@ -144,15 +158,137 @@ def test_a_url_of_another_form_is_refused(url: str) -> None:
     assert "u:p" not in str(caught.value)
 
 
-def test_hanging_up_ends_a_waiting_longpoll(stand_in: StandIn) -> None:
+def test_a_node_that_stops_ends_a_waiting_longpoll(stand_in: StandIn) -> None:
     node = BitcoindNode(rpc(stand_in))
-    template = now(node.template(None))
-    waiting = node.template(template.longpoll_id)
+    waiting = node.template(now(node.template(None)).longpoll_id)
 
-    async def hang_up_soon() -> None:
+    async def stop_soon() -> None:
         answer = Deferred.fromCoroutine(waiting)
         stand_in.stop()
         await answer
 
     with pytest.raises(ChainUnavailable):
-        now(hang_up_soon())
+        now(stop_soon())
+
+
+def test_closing_hangs_up_on_a_waiting_longpoll(stand_in: StandIn) -> None:
+    node = BitcoindNode(rpc(stand_in))
+    waiting = node.template(now(node.template(None)).longpoll_id)
+
+    async def close_soon() -> None:
+        answer = Deferred.fromCoroutine(waiting)
+        assert stand_in.chain.polled.wait(10)
+        node.close()
+        await answer
+
+    with pytest.raises(ChainUnavailable):
+        now(close_soon())
+
+
+def test_closing_a_node_that_was_never_asked_does_nothing(stand_in: StandIn) -> None:
+    node = BitcoindNode(rpc(stand_in))
+    node.close()
+
+    assert len(now(node.tip())) == 64
+
+
+@contextmanager
+def answering(body: bytes, status: int = 200, content_type: str = "application/json") -> Iterator[Node]:
+    """A server that answers everything with the same bytes."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01), daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield BitcoindNode(Rpc(url, UserPassword("front", USER, PASSWORD), InlineReactor()))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"7",
+        b'"text"',
+        b"\xff\xfe",
+        b"{}",
+        b'{"error": "text"}',
+        b'{"error": {}}',
+        b'{"result": 7, "error": null, "id": 1}',
+        b'{"result": {"hash": 1}, "error": null, "id": 1}',
+        b'{"result": [], "error": null, "id": 1}',
+    ],
+)
+def test_nonsense_from_a_node_is_a_chain_error_and_tells_nothing_as_a_fact(body: bytes) -> None:
+    with answering(body) as node:
+        for question in (node.tip, node.chain_info):
+            with pytest.raises(ChainError):
+                now(question())
+        for about in (node.header, node.block_outputs):
+            with pytest.raises(ChainError):
+                now(about("ab" * 32))
+        with pytest.raises(ChainError):
+            now(node.template(None))
+        assert now(node.submit("00")) != Accepted()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (401, WrongCredentials, "does not know user 'front'"),
+        (403, WrongCredentials, "forbids getbestblockhash to user 'front'"),
+        (503, ChainUnavailable, "503 Service Unavailable"),
+    ],
+)
+def test_http_errors_without_json_say_what_they_mean(
+    status: int, error: type[ChainError], words: str
+) -> None:
+    with answering(b"", status, "text/html") as node, pytest.raises(error, match=words):
+        now(node.tip())
+
+
+def test_a_node_in_its_warmup_is_unavailable_and_not_a_refusal() -> None:
+    body = b'{"result": null, "error": {"code": -28, "message": "Loading block index"}, "id": 1}'
+    with answering(body, 500) as node, pytest.raises(ChainUnavailable, match="Loading block index"):
+        now(node.tip())
+
+
+def test_a_node_that_answers_with_another_header_is_not_believed() -> None:
+    result = f'{{"hash": "{GENESIS_HASH}", "height": 0, "confirmations": 9, "time": 1231006505}}'
+    with answering(f'{{"result": {result}, "error": null, "id": 1}}'.encode()) as node:
+        header = now(node.header(GENESIS_HASH))
+        assert header is not None
+        assert (header.prev_hash, header.confirmations) == ("", 9)
+        with pytest.raises(ChainUnavailable, match="another"):
+            now(node.header("ab" * 32))
+
+
+def test_a_node_that_answers_with_another_block_is_not_believed() -> None:
+    body = b'{"result": "' + GENESIS.hex().encode() + b'", "error": null, "id": 1}'
+    with answering(body) as node:
+        assert len(now(node.block_outputs(GENESIS_HASH))) == 1
+        with pytest.raises(ChainUnavailable, match="another block"):
+            now(node.block_outputs("ab" * 32))
+
+
+@pytest.mark.parametrize(
+    ("result", "word"),
+    [(Accepted(), "accepted"), (Refused("high-hash"), "high-hash"), (Unanswered("no route"), "unanswered")],
+)
+def test_every_answer_to_a_block_has_one_word(result: SubmitResult, word: str) -> None:
+    assert word_for(result) == word
