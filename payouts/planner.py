@@ -30,7 +30,7 @@ def max_fee(policy: FeePolicy, amount: Msat) -> Msat:
     should cost as much as that anyway.
     """
     asked = policy.base + amount * policy.ppm // 1_000_000
-    return Msat(min(asked, max((amount - 1) // 2, 999_999)))
+    return Msat(min(asked, max(amount // 2, 1_000_000) - 1))
 
 
 def max_withdrawable(available: Msat, policy: FeePolicy, cap: Sat) -> Sat:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, assert_never
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -102,13 +102,11 @@ class Sender:
         self._loop = Deferred.fromCoroutine(self._run())
         self._loop.addErrback(self._ended_badly)
 
-    async def stop(self) -> None:
-        """Stop at once.  What is under way stays *sending* in the book; the next start asks about it."""
+    def stop(self) -> None:
+        """Stop at once, and write nothing more.  What is under way is asked about at the next start."""
         self._running = False
-        under_way = [*self._carried.values(), *([self._loop] if self._loop else [])]
-        for each in under_way:
+        for each in [*self._carried.values(), *([self._loop] if self._loop else [])]:
             each.cancel()
-        await DeferredList(under_way, consumeErrors=True)
 
     @property
     def under_way(self) -> int:
@@ -119,8 +117,10 @@ class Sender:
 
     async def _run(self) -> None:
         await self._insist(self._reconcile)
-        while self._running:
+        while True:
             looked_at = await self._insist(self._take_claims)
+            if not self._running:
+                return
             await self._sleep(0 if looked_at else self._options.poll_s)
 
     async def _insist(self, step: Callable[[], Any]) -> Any:
@@ -213,7 +213,7 @@ class Sender:
         attempt = 0
         while self._running:
             outcome = await self._attempt(payment_id, send=send)
-            if not isinstance(outcome, PayUnknown):
+            if not isinstance(outcome, PayUnknown) or not self._running:
                 return
             send = outcome.idle  # nothing is under way: the same invoice may go out again
             await self._sleep(self._pause(attempt))

@@ -84,15 +84,14 @@ class Batcher:
         self._loop = Deferred.fromCoroutine(self._run())
         self._loop.addErrback(_unless_cancelled)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Stop at once; open batches are seen through at the next start."""
         self._running = False
         if self._loop is not None:
             self._loop.cancel()
-            await self._loop
 
     async def _run(self) -> None:
-        while self._running:
+        while True:
             try:
                 await self.look()
                 self._found()
@@ -102,6 +101,8 @@ class Batcher:
                 raise
             except Exception:  # noqa: BLE001 - the payer must outlive a locked database; nothing is half-written
                 self.log.failure("A step of the on-chain payer failed and is tried again")
+            if not self._running:
+                return
             await deferLater(self._clock, self._options.watch_s)
 
     async def look(self) -> None:

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from payouts.ports import PaymentState
@@ -24,7 +23,6 @@ from tests.payouts.fakes import (
     Plan,
     Time,
     claim,
-    result_of,
 )
 from tests.payouts.invoices import MADE_S, PAYEE, Draft, invoice, payment_hash, preimage, write
 
@@ -84,7 +82,7 @@ class House:
 
     def stop(self) -> None:
         for sender in self.payers:
-            Deferred.fromCoroutine(sender.stop())
+            sender.stop()
         self.payers.clear()
 
 
@@ -353,7 +351,7 @@ def test_the_open_payments_are_asked_about_before_anything_is_sent(house: House)
     first = house.payer()
     house.file()
     house.time.pass_s(1)
-    result_of(first.stop())
+    first.stop()
     assert house.state() is PaymentState.SENDING
     house.node.in_flight[HASH][1].addErrback(lambda _: None)
     house.node.finish(HASH, paid=True)

@@ -236,7 +236,7 @@ def test_it_runs_by_itself_and_outlives_a_node_that_is_down(house: House) -> Non
     house.wallet.bury(3)
     house.time.pass_s(20, step_s=1)
     assert house.state() is BatchState.SETTLED
-    result_of(batcher.stop())
+    batcher.stop()
     assert not house.time.clock.getDelayedCalls()
 
 
@@ -253,7 +253,7 @@ def test_after_a_crash_at_any_step_everybody_is_paid_once(steps: int) -> None:
     )
     dying.start()
     house.time.pass_s(30, step_s=5)
-    result_of(dying.stop())
+    dying.stop()
     for depth in (0, 3, 3):
         house.look()
         house.wallet.bury(depth)
