@@ -1,4 +1,4 @@
-"""Reading QR codes as a wallet's camera would, by an independent decoder: from an SVG, or any grey picture."""
+"""Reading QR codes as a wallet's camera would, by an independent decoder: from an SVG or a grey picture."""
 
 from __future__ import annotations
 

@@ -111,9 +111,9 @@ class PayerRole:
         """Stop sending; what is under way is on record as such, and asked about at the next start."""
         self._loops.stop()
         if self._sender is not None:
-            await self._sender.stop()
+            self._sender.stop()
         if self._batcher is not None:
-            await self._batcher.stop()
+            self._batcher.stop()
 
 
 def electrum(lightning: LightningConfig, reactor: Any) -> ElectrumNode:
