@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, assert_never, cast
 
 import attrs
 from twisted.logger import Logger
@@ -153,6 +153,8 @@ class Settler:
                 return self._mature_if_deep(seen) or self._note(seen, block)
             case BlockState.MATURE:
                 return self._note(seen, block)
+            case _:
+                assert_never(block.state)
 
     async def _passed(self, header: HeaderInfo) -> bool:
         """Whether the node has a chain as high as the block, so that leaving it out is a decision.

@@ -64,7 +64,8 @@ class _Verifier:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
         self._balances: dict[str, int] = {}
-        self._entries: dict[str, JournalRow] = {}
+        self._kinds: dict[str, str] = {}  # of every entry that was walked over, by key
+        self._block_keys: dict[str, set[str]] = {}
         self._owed_back: dict[str, Counter[str]] = {}
         self._checked: Counter[str] = Counter()
         self._differences: list[str] = []
@@ -98,7 +99,10 @@ class _Verifier:
             if total:
                 self._wrong(f"{row.key}: the postings sum to {total} msat instead of zero")
             self._check_content(row)
-            self._entries[row.key] = row
+            self._kinds[row.key] = row.kind
+            if row.kind in {"reward", "mature", "reverse"}:
+                block_hash = row.key.partition(":")[2].partition(":")[0]
+                self._block_keys.setdefault(block_hash, set()).add(row.key)
             self._add(row)
         for stray in self._audit.stray_postings():
             self._wrong(f"posting {stray} belongs to no entry")
@@ -192,7 +196,8 @@ class _Verifier:
 
     def _check_follow_up(self, row: JournalRow, memo: Mapping[str, Any]) -> None:
         block_hash, n = str(memo["block"]), int(memo["n"])
-        reward = self._entries.get(f"reward:{block_hash}:{n}")
+        reward_key = f"reward:{block_hash}:{n}"
+        reward = self._audit.entry(reward_key) if reward_key in self._kinds else None
         if reward is None or row.key != f"{row.kind}:{block_hash}:{n}":
             self._wrong(f"{row.key}: there is no reward before it")
             return
@@ -200,7 +205,7 @@ class _Verifier:
         if row.kind == "mature":
             self._compare(row, ledger.mature(block_hash, n, rewarded).postings)
             return
-        was_mature = f"mature:{block_hash}:{n}" in self._entries
+        was_mature = f"mature:{block_hash}:{n}" in self._kinds
         balances = {account: Msat(amount) for account, amount in self._balances.items()}
         made = ledger.reverse(block_hash, n, rewarded, was_mature=was_mature, balances=balances)
         self._compare(row, made.postings)
@@ -234,7 +239,7 @@ class _Verifier:
                 expected.add(f"mature:{block.hash}:{last}")
             if (block.state == "submitted" and block.activations) or (live and not block.activations):
                 self._wrong(f"block {block.hash}: {block.state} after {block.activations} activations")
-            there = {key for key in self._entries if block.hash in key.split(":")}
+            there = self._block_keys.pop(block.hash, set())
             # a reward that was reversed may have matured before
             may = {f"mature:{block.hash}:{n}" for n in range(last if live else last + 1)}
             for key in sorted((expected - there) | (there - expected - may)):
@@ -267,18 +272,19 @@ class _Verifier:
         missing = set(possible)
         for entry in made:
             missing.discard(entry.key)
-            row = self._entries.pop(entry.key, None)
+            row = self._audit.entry(entry.key)
             if row is None:
                 self._wrong(f"{entry.key}: missing from the journal")
             else:
+                self._kinds.pop(entry.key, None)
                 self._compare(row, entry.postings)
-        for key in sorted(missing & self._entries.keys()):
+        for key in sorted(missing & self._kinds.keys()):
             self._wrong(f"{key}: should not be in the journal")
-            del self._entries[key]
+            del self._kinds[key]
 
     def _check_open_holds(self) -> None:
         """What is left of holds in the journal after all payments were found has no payment."""
         kinds = ("hold", "release", "settle", "batch-hold", "batch-release", "batch-settle")
-        for key, row in self._entries.items():
-            if row.kind in kinds:
+        for key, kind in self._kinds.items():
+            if kind in kinds:
                 self._wrong(f"{key}: there is no such payment")

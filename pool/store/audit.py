@@ -80,15 +80,20 @@ class Audit:
 
     def entries(self) -> Iterator[JournalRow]:
         """The journal, oldest first."""
-        rows = self._ledger.execute(
-            "SELECT id, key, kind, time_ms, memo, previous, hash FROM journal ORDER BY id"
+        for row in self._ledger.execute(f"{_SELECT_ENTRY} ORDER BY id"):
+            yield self._with_postings(row)
+
+    def entry(self, key: str) -> JournalRow | None:
+        """One entry; they are read again rather than kept, since rewards have thousands of postings."""
+        row = self._ledger.execute(f"{_SELECT_ENTRY} WHERE key = ?", (key,)).fetchone()
+        return None if row is None else self._with_postings(row)
+
+    def _with_postings(self, row: tuple[int, str, str, int, str, str, str]) -> JournalRow:
+        postings = self._ledger.execute(
+            "SELECT account, amount_msat FROM posting WHERE journal_id = ? ORDER BY id", (row[0],)
         )
-        for row in rows:
-            postings = self._ledger.execute(
-                "SELECT account, amount_msat FROM posting WHERE journal_id = ? ORDER BY id", (row[0],)
-            )
-            sides = tuple(Posting(account, Msat(amount)) for account, amount in postings)
-            yield JournalRow._make((*row, sides))
+        sides = tuple(Posting(account, Msat(amount)) for account, amount in postings)
+        return JournalRow(*row, sides)
 
     def stray_postings(self) -> list[int]:
         """Ids of postings that belong to no entry."""
@@ -139,3 +144,6 @@ class Audit:
         )
         for share_id, account, nbits, target in rows:
             yield RawShare(share_id, account, nbits, Target(int.from_bytes(target, "big")))
+
+
+_SELECT_ENTRY = "SELECT id, key, kind, time_ms, memo, previous, hash FROM journal"

@@ -1,0 +1,135 @@
+"""Payments and batches in any order: nobody is paid twice, and the audit agrees at every end."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from payouts.errors import PayoutError
+from payouts.money import Msat, Sat
+from payouts.ports import Claim, Intent, NotTaken, PaymentState, SignedBatch, Taken
+from pool import ledger
+from pool.store.ledger import LedgerStore
+from pool.store.payments import SqliteBook
+from pool.store.schema import LEDGER, SHARES
+from pool.verify import verify
+
+ACCOUNTS = ("bcrt1ann", "bcrt1bob")
+NOW_MS = 1_800_000_000_000
+START = 2_000_000
+FUNDS = 3_000_000
+
+
+class Payouts(RuleBasedStateMachine):
+    """A model keeps what each account was paid; available + held + paid never changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection = memory(LEDGER[0])
+        self.store = LedgerStore(self.connection)
+        self.store.post(ledger.deposit("l", "lightning", Msat(FUNDS)), NOW_MS)
+        self.store.post(ledger.deposit("h", "hot", Msat(FUNDS)), NOW_MS)
+        for account in ACCOUNTS:
+            moves = [(ledger.HOT, START), (ledger.miner(account, "available"), -START)]
+            self.store.post(ledger.entry(f"earned:{account}", "earned", {}, moves), NOW_MS)
+        self.book = SqliteBook(self.connection, lambda account: account.startswith("bcrt1"))
+        self.paid = dict.fromkeys(ACCOUNTS, 0)
+        self.claims = 0
+        self.batches = 0
+        self.over: dict[int, PaymentState] = {}
+
+    @rule(account=st.sampled_from(ACCOUNTS), amount=st.integers(1, START), fee=st.integers(0, 9999))
+    def a_wallet_claims(self, account: str, amount: int, fee: int) -> None:
+        self.claims += 1
+        before = self.book.available(account)
+        k1 = f"{account} {self.book.claims_taken(account)}"
+        filed = Claim(self.claims, account, 0, k1, f"ln{self.claims}", NOW_MS, NOW_MS + 1)
+        wish = Intent(filed, f"{self.claims:064x}", Msat(amount), Msat(fee), 0)
+        result = self.book.take(wish, lambda count: f"{account} {count}", NOW_MS, limit=3)
+        assert self.book.take(wish, lambda count: f"{account} {count}", NOW_MS, limit=3) == result
+        match result:
+            case Taken():
+                assert self.book.available(account) == before - amount - fee >= 0
+            case NotTaken():
+                assert self.book.available(account) == before
+
+    @precondition(lambda self: self.book.open_payments())
+    @rule(data=st.data(), spent=st.integers(0, 9999))
+    def a_payment_moves(self, data: st.DataObject, spent: int) -> None:
+        payment = data.draw(st.sampled_from(list(self.book.open_payments())))
+        move = data.draw(st.sampled_from(["send", "unknown", "settle", "fail"]))
+        number = payment.payment_id
+        if move == "send" and payment.state is not PaymentState.SENDING:
+            self.book.sending(number, NOW_MS)
+        elif move == "unknown" and payment.state is not PaymentState.RESERVED:
+            self.book.unknown(number, "timed out", NOW_MS)
+        elif move == "settle":
+            fee = Msat(min(spent, payment.max_fee))
+            self.book.settle(number, "11" * 32, fee, NOW_MS)
+            self.book.settle(number, "11" * 32, fee, NOW_MS)
+            self.paid[payment.account] += payment.amount + fee
+            self.over[number] = PaymentState.SETTLED
+        elif move == "fail":
+            self.book.fail(number, "no route", NOW_MS)
+            self.over[number] = PaymentState.FAILED
+
+    @precondition(lambda self: self.over)
+    @rule(data=st.data())
+    def what_is_over_stays_over(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.over)))
+        with pytest.raises(PayoutError):
+            self.book.sending(number, NOW_MS)
+        with pytest.raises(PayoutError):
+            self.book.unknown(number, "timed out", NOW_MS)
+        with pytest.raises(PayoutError):
+            if self.over[number] is PaymentState.SETTLED:
+                self.book.fail(number, "no route", NOW_MS)
+            else:
+                self.book.settle(number, "22" * 32, Msat(0), NOW_MS)
+
+    @rule(threshold=st.integers(1, 1500), fee=st.integers(0, 300))
+    def a_batch_is_signed(self, threshold: int, fee: int) -> None:
+        outputs = tuple(self.book.payable_onchain(Sat(threshold)))
+        self.batches += 1
+        signed = SignedBatch(f"{self.batches:064x}", "02", ("a:0",), outputs, Sat(fee))
+        result = self.book.take_batch(signed, NOW_MS)
+        assert isinstance(result, int) or not outputs or "hot wallet" in result.reason
+
+    @precondition(lambda self: self.book.open_batches())
+    @rule(data=st.data(), reject=st.booleans())
+    def a_batch_moves(self, data: st.DataObject, *, reject: bool) -> None:
+        batch = data.draw(st.sampled_from(list(self.book.open_batches())))
+        if batch.state.value == "broadcast":
+            self.book.settle_batch(batch.batch_id, NOW_MS)
+            for output in batch.signed.outputs:
+                self.paid[output.account] += output.amount * 1000
+        elif reject:
+            self.book.reject_batch(batch.batch_id, "refused", NOW_MS)
+        else:
+            self.book.broadcasting(batch.batch_id, NOW_MS)
+
+    @invariant()
+    def nobodys_money_appears_or_vanishes(self) -> None:
+        for account in ACCOUNTS:
+            held = -self.store.balance(ledger.miner(account, "held"))
+            assert self.book.available(account) + held + self.paid[account] == START
+
+    def teardown(self) -> None:
+        shares = memory(SHARES[0])
+        assert verify(shares, self.connection).differences == ()
+        shares.close()
+        self.connection.close()
+
+
+def memory(script: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(script)
+    return connection
+
+
+TestPayouts = Payouts.TestCase
+TestPayouts.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
