@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from stratum import shares, vardiff, wire
+from stratum import shares, wire
 from stratum.board import Board, Posted
 from stratum.effects import Credit, Effect, Refusal
 from stratum.errors import Code
@@ -12,7 +12,7 @@ from stratum.options import MAX_LINE_BYTES, MAX_MALFORMED_LINES, MAX_WORKERS, Op
 from stratum.ports import Authorized, Authorizer, Refused, Share, Solution
 from stratum.rolling import negotiate
 from stratum.shares import Accepted, Block, Rejected, Seat, judge
-from stratum.units import Difficulty, Target, target_from_difficulty
+from stratum.steering import Steering
 from stratum.wishes import difficulty, from_password
 
 _PLAIN: Final[dict[str, object]] = {
@@ -35,22 +35,11 @@ class Session:
     __slots__ = (
         "_authorizer",
         "_board",
-        "_floor",
         "_malformed",
-        "_network",
-        "_older_targets",
-        "_options",
-        "_pinned",
         "_rest",
         "_seat",
-        "_shares",
-        "_since",
+        "_steering",
         "_subscribed",
-        "_suggested",
-        "_target",
-        "_told",
-        "_wanted",
-        "_wish_pending",
         "_workers",
         "broken",
     )
@@ -58,26 +47,13 @@ class Session:
     def __init__(self, options: Options, board: Board, authorizer: Authorizer, extranonce1: bytes) -> None:
         self._seat = Seat(extranonce1)
         self.broken: str | None = None
-        self._options = options
         self._board = board
         self._authorizer = authorizer
         self._rest = b""
         self._malformed = 0
         self._subscribed = False
         self._workers: dict[str, Authorized] = {}
-        self._wanted: Difficulty = options.start_difficulty
-        self._floor: Difficulty = options.minimum_difficulty
-        self._suggested: Difficulty | None = None
-        self._pinned = False
-        self._wish_pending = False
-        # the network's difficulty that the told one was clamped to, by identity
-        self._network: Difficulty | None = None
-        self._told: Difficulty | None = None
-        self._target = Target(0)
-        # (number of the first job that this target no longer held for, target), oldest first
-        self._older_targets: tuple[tuple[int, Target], ...] = ()
-        self._shares = 0
-        self._since = 0.0
+        self._steering = Steering(options)
 
     @property
     def extranonce1(self) -> bytes:
@@ -124,7 +100,7 @@ class Session:
         reply = self._reply(message)
         if reply:
             effects.append(reply)
-        if self._told is None:
+        if not self._steering.started:
             current = self._board.current
             start = b"" if current is None else self.offer(current, now)
             if start:
@@ -140,7 +116,7 @@ class Session:
             case wire.Authorize():
                 reply = self._authorize(message)
             case wire.Suggest():
-                self._suggest(message.difficulty)
+                self._steering.suggest(message.difficulty)
                 reply = wire.accepted(message.id)
             case wire.Plain():
                 reply = _plain(message)
@@ -166,7 +142,7 @@ class Session:
                 case "minimum-difficulty":
                     value = difficulty(message.parameters.get("minimum-difficulty.value"))
                     answer[name] = value is not None
-                    self._raise_floor(value)
+                    self._steering.raise_floor(value)
                 case "subscribe-extranonce" | "info":
                     answer[name] = True
                 case _:
@@ -182,66 +158,15 @@ class Session:
                 return wire.error(message.id, Code.UNAUTHORIZED, judged.reason)
             case Authorized():
                 self._workers[message.username] = judged
-                self._heed(message.password)
+                self._steering.heed(from_password(message.password))
                 return wire.accepted(message.id)
         assert_never(judged)
-
-    def _heed(self, password: str) -> None:
-        wishes = from_password(password)
-        self._raise_floor(wishes.minimum)
-        if wishes.fixed is not None:
-            self._pinned = self._wish_pending = True
-            self._wanted = wishes.fixed
-
-    def _raise_floor(self, value: Difficulty | None) -> None:
-        if value is not None:
-            self._floor = max(value, self._options.minimum_difficulty)
-            self._wish_pending = True
-
-    def _suggest(self, wished: Difficulty) -> None:
-        # NerdMiner repeats its suggestion every 30 s: only a new one is a wish, else vardiff never leaves it
-        if wished != self._suggested and not self._pinned:
-            self._suggested = self._wanted = wished
-            self._wish_pending = True
 
     def offer(self, posted: Posted, now: float) -> bytes:
         """The lines that put the miner on a job; empty while it is not both subscribed and authorized."""
         if not self._subscribed or not self._workers:
             return b""
-        if posted.new_tip:
-            self._older_targets = ()
-        changed = self._wish_pending or self._retarget(now)
-        # comparing fractions for ten thousand miners would hold up the new block
-        if not changed and posted.network_difficulty is self._network:
-            return posted.notify
-        self._wish_pending, self._network = False, posted.network_difficulty
-        wanted = vardiff.clamp(self._wanted, self._floor, posted.network_difficulty)
-        if wanted == self._told:
-            return posted.notify
-        if self._told is not None:
-            self._older_targets = (*self._older_targets[-7:], (posted.number, self._target))
-        self._told = wanted
-        self._target = target_from_difficulty(wanted)
-        self._shares, self._since = 0, now
-        return wire.set_difficulty(wanted) + posted.notify_clean
-
-    def _retarget(self, now: float) -> bool:
-        if self._told is None or self._pinned or not self._options.vardiff:
-            return False
-        elapsed = now - self._since
-        found = vardiff.retarget(self._told, self._shares, elapsed, self._options.shares_per_minute)
-        if found is not None:
-            self._wanted = found
-            self._shares, self._since = 0, now
-        return found is not None
-
-    def _target_for(self, posted: Posted) -> Target:
-        """The easiest target that held since the job went out (public-pool#114, ESP-Miner#212)."""
-        target = self._target
-        for until, older in self._older_targets:
-            if posted.number < until and older > target:
-                target = older
-        return target
+        return self._steering.offer(posted, now)
 
     def _submit(self, submit: wire.Submit, now: float, time_ms: int, effects: list[Effect]) -> None:
         workers = self._workers
@@ -261,7 +186,7 @@ class Session:
             posted,
             submit,
             self._seat,
-            self._target_for(posted),
+            self._steering.target_for(posted),
             now,
             authorized=who is not None,
         )
@@ -283,7 +208,7 @@ class Session:
         time_ms: int,
         effects: list[Effect],
     ) -> None:
-        self._shares += 1
+        self._steering.shares += 1
         self._malformed = 0
         block, job = verdict.block, posted.job
         block_hash = None if block is None else block.block_hash
