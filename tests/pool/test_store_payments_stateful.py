@@ -85,11 +85,15 @@ class Payouts(RuleBasedStateMachine):
             self.book.sending(number, NOW_MS)
         with pytest.raises(PayoutError):
             self.book.unknown(number, "timed out", NOW_MS)
+        settled = self.over[number] is PaymentState.SETTLED
         with pytest.raises(PayoutError):
-            if self.over[number] is PaymentState.SETTLED:
-                self.book.fail(number, "no route", NOW_MS)
-            else:
-                self.book.settle(number, "22" * 32, Msat(0), NOW_MS)
+            self.end_otherwise(number, settled=settled)
+
+    def end_otherwise(self, number: int, *, settled: bool) -> None:
+        if settled:
+            self.book.fail(number, "no route", NOW_MS)
+        else:
+            self.book.settle(number, "22" * 32, Msat(0), NOW_MS)
 
     @rule(threshold=st.integers(1, 1500), fee=st.integers(0, 300))
     def a_batch_is_signed(self, threshold: int, fee: int) -> None:
