@@ -116,16 +116,15 @@ class FrontRole:
             self._ports.append(port)
 
     async def _make_good(self, store: ShareStore, share_log: ShareLog, work: Work) -> None:
-        """Blocks that an earlier run saved but never logged: log them with their share, and submit again.
+        """Log what an earlier run saved but never logged, and submit what no node ever answered to.
 
-        The node answers *duplicate* for a block that it has, so submitting twice does no harm.
+        A node answers *duplicate* for a block that it has, so submitting twice does no harm.
         """
         for block in saved.read_all(self._context.config.store.directory):
             if not store.has_found(block.hash):
-                self._context.log.warn(
-                    "Block {hash} was saved but not logged: making it good", hash=block.hash
-                )
+                self._context.log.warn("Block {hash} was saved but not logged: making it good", hash=block.hash)
                 share_log.log_saved(block)
+            if not store.has_answer(block.hash):
                 work.submit(block)
 
     def _doorkeeper(self, ledger: sqlite3.Connection) -> Doorkeeper:
