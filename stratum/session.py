@@ -112,6 +112,7 @@ class Session:
                 reply = self._configure(message)
             case wire.Subscribe():
                 self._subscribed = True
+                self._steering.introduce(message.user_agent)
                 reply = wire.subscribed(message.id, self.extranonce1)
             case wire.Authorize():
                 reply = self._authorize(message)

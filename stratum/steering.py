@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stratum import vardiff, wire
 from stratum.board import Posted
+from stratum.firmware import start_difficulty
 from stratum.options import Options
 from stratum.units import Difficulty, Target, target_from_difficulty
 from stratum.wishes import Wishes
@@ -52,6 +53,11 @@ class Steering:
         """Whether the miner was ever given work."""
         return self._told is not None
 
+    def introduce(self, user_agent: str) -> None:
+        """The miner says what it is: a small machine starts lower, unless it wished for something itself."""
+        if not self._wish_pending and self._told is None:
+            self._wanted = start_difficulty(user_agent, self._options.start_difficulty)
+
     def heed(self, wishes: Wishes) -> None:
         """Take the password's wishes, for the next job."""
         self.raise_floor(wishes.minimum)
@@ -63,7 +69,8 @@ class Steering:
         """A minimum that the miner set; never below the pool's."""
         if value is not None:
             self._floor = max(value, self._options.minimum_difficulty)
-            self._wish_pending = True
+            # whatever was clamped to the old floor is worked out anew with the next job
+            self._network = None
 
     def suggest(self, wished: Difficulty) -> None:
         """Go there with the next job, unless the password fixed the difficulty."""

@@ -346,6 +346,25 @@ def test_no_difficulty_is_above_the_networks() -> None:
     assert miner.new_job("2", tip=2, nbits=0x1C00FFFF)[0]["params"] == [256]
 
 
+def test_a_small_machine_starts_low_unless_it_says_where() -> None:
+    nerd, wishing = Miner(Options()), Miner(Options())
+    for miner in (nerd, wishing):
+        miner.board.post(job(nbits=0x1A00FFFF), 0)
+    nerd.call("mining.subscribe", "NerdMinerV2")
+    assert nerd.call("mining.authorize", "bob", "x")[1]["params"] == [1 / 256]
+    wishing.call("mining.suggest_difficulty", 2)
+    wishing.call("mining.subscribe", "NerdMinerV2")
+    assert wishing.call("mining.authorize", "bob", "x")[1]["params"] == [2]
+    wishing.call("mining.subscribe", "NerdMinerV2")
+    assert len(wishing.new_job("2", nbits=0x1A00FFFF)) == 1
+
+
+def test_a_minimum_set_at_work_holds_from_the_next_job() -> None:
+    miner, _ = ready()
+    miner.call("mining.configure", ["minimum-difficulty"], {"minimum-difficulty.value": 0.5})
+    assert miner.new_job("2")[0]["params"] == [0.5]
+
+
 def test_a_fast_machine_is_raised_and_a_silent_one_eased() -> None:
     miner, notified = ready()
     nonce = "00000000"
