@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -68,6 +68,18 @@ def estimate(counts: Iterable[tuple[Work, int]], span_s: float) -> Hashrate:
     return Hashrate(rate, rate * low, rate * high, shares, span_s)
 
 
+_Accounts = defaultdict[str, defaultdict[tuple[str, int], int]]
+"""By account: how many shares of (worker, target id)."""
+
+
+def _none() -> defaultdict[int, int]:
+    return defaultdict(int)
+
+
+def _accounts() -> _Accounts:
+    return defaultdict(lambda: defaultdict(int))
+
+
 class Activity:
     """The newest hour of a share log.  Not safe for two threads at once; ``Queries`` holds a lock."""
 
@@ -76,8 +88,9 @@ class Activity:
         self._connection = connection
         self._cursor: int | None = None
         self._first_ms: int | None = None
-        self._slices: dict[int, dict[str, Counter[tuple[str, int]]]] = {}
-        self._last_ms: dict[str, dict[str, int]] = {}
+        self._slices: defaultdict[int, _Accounts] = defaultdict(_accounts)
+        self._totals: defaultdict[int, defaultdict[int, int]] = defaultdict(_none)
+        self._last_ms: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._work: dict[int, Work] = {}
 
     def follow(self, now_ms: int) -> None:
@@ -85,28 +98,32 @@ class Activity:
         oldest = now_ms // SLICE_MS - KEPT_SLICES + 1
         if self._cursor is None:
             self._cursor = self._last_id_before(oldest * SLICE_MS)
-        rows = self._connection.execute(
-            "SELECT account, worker, target_id, time_ms / ?, COUNT(*), MAX(id), MAX(time_ms) FROM share"
-            " WHERE id > ? GROUP BY 1, 2, 3, 4",
-            (SLICE_MS, self._cursor),
-        ).fetchall()
-        for account, worker, target_id, slice_, count, last_id, last_ms in rows:
-            self._cursor = max(self._cursor, last_id)
-            accounts = self._slices.setdefault(slice_, {})
-            accounts.setdefault(account, Counter())[worker, target_id] += count
-            workers = self._last_ms.setdefault(account, {})
-            workers[worker] = max(workers.get(worker, 0), last_ms)
+        # counted here, row by row: SQLite would sort all of them to group them, and takes longer
+        for share_id, account, worker, target_id, time_ms in self._connection.execute(
+            "SELECT id, account, worker, target_id, time_ms FROM share WHERE id > ? ORDER BY id",
+            (self._cursor,),
+        ):
+            self._cursor = share_id
+            self._count(account, worker, target_id, time_ms)
         for slice_ in [slice_ for slice_ in self._slices if slice_ < oldest]:
-            del self._slices[slice_]
+            del self._slices[slice_], self._totals[slice_]
         self._forget_idle(oldest * SLICE_MS)
+
+    def _count(self, account: str, worker: str, target_id: int, time_ms: int) -> None:
+        slice_ = time_ms // SLICE_MS
+        self._totals[slice_][target_id] += 1
+        self._slices[slice_][account][worker, target_id] += 1
+        workers = self._last_ms[account]
+        if time_ms > workers.get(worker, 0):
+            workers[worker] = time_ms
 
     def pool(self, now_ms: int, window_s: int) -> Hashrate:
         """The hashrate of everybody."""
+        oldest = self._oldest_slice(now_ms, window_s)
         counts: Counter[int] = Counter()
-        for accounts in self._recent(now_ms, window_s):
-            for shares in accounts.values():
-                for (_, target_id), count in shares.items():
-                    counts[target_id] += count
+        for slice_, found in self._totals.items():
+            if slice_ >= oldest:
+                counts.update(found)
         return self._estimate(counts, now_ms, window_s)
 
     def account(self, account: str, now_ms: int, window_s: int) -> Hashrate:
@@ -131,15 +148,13 @@ class Activity:
 
     def active(self, now_ms: int, window_s: int) -> tuple[int, int]:
         """How many accounts, and how many machines, found a share within the window."""
-        machines = {
-            (account, worker)
-            for accounts in self._recent(now_ms, window_s)
-            for account, shares in accounts.items()
-            for worker, _ in shares
-        }
-        return len({account for account, _ in machines}), len(machines)
+        since_ms = self._oldest_slice(now_ms, window_s) * SLICE_MS
+        machines = [
+            sum(last_ms >= since_ms for last_ms in workers.values()) for workers in self._last_ms.values()
+        ]
+        return sum(count > 0 for count in machines), sum(machines)
 
-    def _recent(self, now_ms: int, window_s: int) -> list[dict[str, Counter[tuple[str, int]]]]:
+    def _recent(self, now_ms: int, window_s: int) -> list[_Accounts]:
         oldest = self._oldest_slice(now_ms, window_s)
         return [accounts for slice_, accounts in self._slices.items() if slice_ >= oldest]
 
