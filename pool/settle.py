@@ -107,6 +107,7 @@ class Settler:
         self._policy = policy
         self._maturity = maturity
         self._wall_ms = wall_ms
+        self._seen_tip: ChainInfo | None = None
 
     async def step(self) -> Sequence[Change]:
         """Take over new blocks and look at each one that is not final; answers what changed.
@@ -114,55 +115,72 @@ class Settler:
         A node that cannot be reached, or does not know a block, changes nothing.
         """
         self._shares.prepare()
-        self._take_over()
-        changes: list[Change] = []
-        now_ms = self._wall_ms()
-        for block in self._store.blocks.watched(WATCH_DEPTH, now_ms - ORPHAN_WATCH_MS):
-            try:
-                changes += await self._follow(block)
-            except ChainUnavailable as error:
-                self._log.warn("The node could not be asked about blocks: {error}", error=str(error))
-                break
-            except ChainError as error:
-                self._log.error(
-                    "Block {hash} was not settled: {error}", hash=block.found.hash, error=str(error)
-                )
-        return changes
+        if self._take_over():
+            self._seen_tip = None
+        try:
+            tip = await self._chain.chain_info()
+            # depth and membership of the chain change with the tip alone: nothing to ask while it stays
+            return [] if tip == self._seen_tip else await self._follow_all(tip)
+        except ChainUnavailable as error:
+            self._log.warn("The node could not be asked about blocks: {error}", error=str(error))
+            return []
 
-    def _take_over(self) -> None:
+    def _take_over(self) -> bool:
         blocks = self._store.blocks
-        for found in self._shares.found_since(blocks.last_found_id()):
+        rows = self._shares.found_since(blocks.last_found_id())
+        for found in rows:
             with self._store.transaction():
                 blocks.add(found, self._wall_ms())
             self._log.info("Block {hash} at {height} was taken over", hash=found.hash, height=found.height)
+        return bool(rows)
 
-    async def _follow(self, block: Block) -> list[Change]:
-        header = await self._chain.header(block.found.hash)
-        if header is None or header.confirmations == 0:
-            return []
-        if header.confirmations < 0:
-            if block.state is BlockState.ORPHANED or not await self._passed(header):
-                return []
-            return self._orphan(block)
+    async def _follow_all(self, tip: ChainInfo) -> Sequence[Change]:
+        changes: list[Change] = []
+        depths: dict[str, int] = {}
+        whole = True
+        now_ms = self._wall_ms()
+        for block in self._store.blocks.watched(WATCH_DEPTH, now_ms - ORPHAN_WATCH_MS):
+            try:
+                header = await self._chain.header(block.found.hash)
+                if header is not None:
+                    changes += await self._follow(block, header, tip, depths)
+            except ChainUnavailable as error:
+                self._log.warn("The node could not be asked about blocks: {error}", error=str(error))
+                whole = False
+                break
+            except ChainError as error:
+                whole = False
+                self._log.error(
+                    "Block {hash} was not settled: {error}", hash=block.found.hash, error=str(error)
+                )
+        with self._store.transaction():
+            self._store.blocks.note(depths, now_ms)
+        self._seen_tip = tip if whole else None
+        return changes
+
+    async def _follow(
+        self, block: Block, header: HeaderInfo, tip: ChainInfo, depths: dict[str, int]
+    ) -> list[Change]:
+        """Do what the header asks for; the depth of a block whose state stays goes into ``depths``."""
+        if header.confirmations <= 0:
+            # a node that catches up knows headers (at -1 confirmations) of blocks it has yet to connect: only
+            # with a chain as high as the block is leaving it out a decision
+            left_out = header.confirmations < 0 and not tip.syncing and tip.height >= header.height
+            return self._orphan(block) if left_out and block.state is not BlockState.ORPHANED else []
         seen = attrs.evolve(block, confirmations=header.confirmations)
         match block.state:
             case BlockState.SUBMITTED | BlockState.ORPHANED:
                 changes = await self._activate(seen, block)
                 return changes + self._mature_if_deep(changes[-1].block) if changes else []
             case BlockState.IMMATURE:
-                return self._mature_if_deep(seen) or self._note(seen, block)
+                changes = self._mature_if_deep(seen)
             case BlockState.MATURE:
-                return self._note(seen, block)
+                changes = []
             case _:
                 assert_never(block.state)
-
-    async def _passed(self, header: HeaderInfo) -> bool:
-        """Whether the node has a chain as high as the block, so that leaving it out is a decision.
-
-        A node that catches up knows headers (at -1 confirmations) of blocks that it has yet to connect.
-        """
-        info = await self._chain.chain_info()
-        return not info.syncing and info.height >= header.height
+        if not changes and seen != block:
+            depths[block.found.hash] = seen.confirmations
+        return changes
 
     async def _activate(self, seen: Block, before: Block) -> list[Change]:
         """The block is in the chain: write its reward."""
@@ -256,10 +274,3 @@ class Settler:
             value_msat=after.value,
         )
         return [Change(after, before.state)]
-
-    def _note(self, seen: Block, before: Block) -> list[Change]:
-        """Keep the new depth of a block whose state stays."""
-        if seen.confirmations != before.confirmations:
-            with self._store.transaction():
-                self._store.blocks.write(seen, self._wall_ms())
-        return []

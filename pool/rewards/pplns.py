@@ -7,7 +7,6 @@ does, and neither joining nor leaving at any moment is an advantage.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -25,7 +24,7 @@ class Policy:
     """How blocks are divided.
 
     Attributes:
-        window: X, in units of network work.
+        window: X, in units of network work; a decimal is taken exactly.
         fee_bps: pool fee in basis points.
     """
 
@@ -41,11 +40,6 @@ class Reward:
     window: Window
     division: Division
     total: Fraction
-
-
-def policy_from_config(window: Decimal, fee_bps: int) -> Policy:
-    """The policy of a ``[rewards]`` section; the decimal is taken exactly."""
-    return Policy(Fraction(window), fee_bps)
 
 
 def reward(window: Window, value: Msat, policy: Policy, residual_in: Msat) -> Reward:

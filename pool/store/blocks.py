@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import attrs
@@ -91,6 +91,13 @@ class BlockTable:
             "UPDATE block SET state = ?, activations = ?, confirmations = ?, value_msat = ?, updated_ms = ?"
             " WHERE hash = ?",
             (block.state, block.activations, block.confirmations, block.value, now_ms, block.found.hash),
+        )
+
+    def note(self, depths: Mapping[str, int], now_ms: int) -> None:
+        """Write the confirmations of blocks whose state stays, by hash."""
+        self._connection.executemany(
+            "UPDATE block SET confirmations = ?, updated_ms = ? WHERE hash = ?",
+            [(depth, now_ms, block_hash) for block_hash, depth in depths.items()],
         )
 
     def get(self, block_hash: str) -> Block | None:

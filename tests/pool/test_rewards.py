@@ -196,7 +196,7 @@ def test_impossible_arguments_are_errors(
 
 @given(shares_strategy, st.integers(0, 10**12), st.integers(0, 999))
 def test_a_reward_is_the_one_that_a_recount_gives(log: list[RawShare], value: int, residual: int) -> None:
-    policy = pplns.policy_from_config(Decimal("2.5"), 150)
+    policy = pplns.Policy(Fraction("2.5"), 150)
     result = pplns.reward(cut_log(log, policy.window), Msat(value), policy, Msat(residual))
     walked = recount(reversed(log), policy.window)
     assert result.division.credits == shares_of(result.division.divided, walked.scores)
@@ -204,7 +204,7 @@ def test_a_reward_is_the_one_that_a_recount_gives(log: list[RawShare], value: in
 
 
 def test_a_decimal_window_is_taken_exactly() -> None:
-    assert pplns.policy_from_config(Decimal("0.1"), 0).window == Fraction(1, 10)
+    assert pplns.Policy(Decimal("0.1"), 0).window == Fraction(1, 10)
 
 
 def test_the_memo_is_json_with_amounts_as_strings() -> None:

@@ -59,6 +59,8 @@ class FakeChain:
     syncing: bool = False
     down: bool = False
     pruned: bool = False
+    asked: list[str] = attrs.field(factory=list)
+    fails_after: int = 10**9
     outputs: tuple[CoinbaseOutput, ...] = (
         CoinbaseOutput(SCRIPT, Sat(VALUE)),
         CoinbaseOutput(b"\x6a", Sat(0)),
@@ -66,8 +68,9 @@ class FakeChain:
     )
 
     async def header(self, block_hash: str) -> HeaderInfo | None:
-        if self.down:
-            raise ChainUnavailable("the node does not answer")
+        self.asked.append(block_hash)
+        if len(self.asked) > self.fails_after:
+            raise ChainUnavailable("the node went away")
         seen = self.confirmations.get(block_hash)
         return None if seen is None else HeaderInfo(block_hash, Height(200), seen, "00" * 32, 0)
 
@@ -78,6 +81,8 @@ class FakeChain:
         return self.outputs
 
     async def chain_info(self) -> ChainInfo:
+        if self.down:
+            raise ChainUnavailable("the node does not answer")
         return ChainInfo("regtest", Height(self.height), "00" * 32, self.height, self.syncing)
 
 
@@ -321,6 +326,36 @@ def test_deep_blocks_and_old_orphans_are_not_asked_for_any_more(pool: Pool) -> N
     pool.see(-1, other)
     pool.now_ms += 1
     assert pool.see(5, other) == []
+
+
+def test_blocks_are_asked_for_again_only_when_tip_or_log_changed(pool: Pool) -> None:
+    pool.chain.confirmations[HASH] = 5
+    settler = pool.settler()
+    assert run(settler.step()) == [("submitted", "immature")]
+    asked = len(pool.chain.asked)
+    assert run(settler.step()) == []
+    assert len(pool.chain.asked) == asked
+    pool.chain.height, pool.chain.confirmations[HASH] = 10_001, 6
+    assert run(settler.step()) == []
+    block = pool.store.blocks.get(HASH)
+    assert block is not None
+    assert block.confirmations == 6
+    other = "cd" * 32
+    pool.chain.confirmations[other] = 1
+    ShareStore(pool.shares, 0).write([share("zoe", block_hash=other)], {other: found(other, "zoe")})
+    assert run(settler.step()) == [("submitted", "immature")]
+
+
+def test_a_node_that_goes_away_in_the_middle_is_asked_again(pool: Pool) -> None:
+    other = "cd" * 32
+    ShareStore(pool.shares, 0).write([share("zoe", block_hash=other)], {other: found(other, "zoe")})
+    pool.chain.confirmations.update({HASH: 1, other: 1})
+    pool.chain.fails_after = 1
+    settler = pool.settler()
+    assert run(settler.step()) == [("submitted", "immature")]
+    pool.chain.fails_after = 10**9
+    assert run(settler.step()) == [("submitted", "immature")]
+    pool.verified()
 
 
 def test_blocks_are_listed_newest_first(pool: Pool) -> None:
