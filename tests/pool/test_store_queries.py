@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pool.store.activity import estimate
 from pool.store.database import connect
 from pool.store.figures import Balances
 from pool.store.queries import Queries
-from stratum.units import DIFFICULTY_1_TARGET, Target, Work, target_from_nbits, work_from_target
+from stratum.units import DIFFICULTY_1_TARGET, target_from_nbits
 
 NOW_MS = 1_800_000_000_000
 NBITS = 0x207FFFFF
@@ -69,52 +68,6 @@ def test_files_that_appear_later_are_read(tmp_path: Path) -> None:
     assert queries.newest_share_ms() is None
     add_shares(connect(tmp_path, "shares"), ADDRESS, 1, NOW_MS)
     assert queries.newest_share_ms() == NOW_MS
-
-
-def test_the_hashrate_is_the_work_of_the_window_over_its_seconds(tmp_path: Path) -> None:
-    shares = connect(tmp_path, "shares")
-    add_shares(shares, ADDRESS, 5, NOW_MS - 2 * 3600_000)
-    add_shares(shares, ADDRESS, 40, NOW_MS - 1_800_000)
-    add_shares(shares, ADDRESS, 60, NOW_MS - 60_000)
-    stats = Queries(tmp_path).pool(NOW_MS)
-    work = work_from_target(Target(EASY))
-    assert stats.hashrate.shares == 60
-    assert stats.hashrate.hps == pytest.approx(60 * work / stats.hashrate.span_s)
-    assert 600 <= stats.hashrate.span_s < 660
-    assert stats.hashrate_hour.shares == 100
-    assert (stats.accounts, stats.workers) == (1, 1)
-
-
-def test_a_young_pool_is_measured_over_its_own_age(tmp_path: Path) -> None:
-    add_shares(connect(tmp_path, "shares"), ADDRESS, 10, NOW_MS - 90_000)
-    assert Queries(tmp_path).pool(NOW_MS).hashrate.span_s == pytest.approx(90)
-
-
-def test_later_looks_read_only_what_came_since(tmp_path: Path) -> None:
-    shares = connect(tmp_path, "shares")
-    queries = Queries(tmp_path)
-    add_shares(shares, ADDRESS, 3, NOW_MS - 60_000)
-    assert queries.account_hashrate(ADDRESS, NOW_MS)[0].shares == 3
-    add_shares(shares, ADDRESS, 4, NOW_MS - 30_000, "other")
-    assert queries.account_hashrate(ADDRESS, NOW_MS)[0].shares == 7
-    assert [worker.name for worker in queries.workers(ADDRESS, NOW_MS)] == ["other", "w"]
-    later = NOW_MS + 2 * 3600_000
-    assert queries.account_hashrate(ADDRESS, later)[1].shares == 0
-    assert queries.workers(ADDRESS, later) == []
-
-
-def test_the_poisson_interval_agrees_with_the_published_figures() -> None:
-    for shares, low, high in ((30, -0.33, 0.43), (360, -0.10, 0.11), (8640, -0.021, 0.021)):
-        rate = estimate([(Work(1000), shares)], 100.0)
-        assert rate.low_hps / rate.hps - 1 == pytest.approx(low, abs=0.006)
-        assert rate.high_hps / rate.hps - 1 == pytest.approx(high, abs=0.006)
-
-
-def test_mixed_work_widens_the_interval() -> None:
-    even = estimate([(Work(100), 50)], 10.0)
-    mixed = estimate([(Work(1), 2500), (Work(2500), 1)], 10.0)
-    assert even.hps == mixed.hps
-    assert mixed.high_hps > even.high_hps
 
 
 def test_effort_counts_the_work_since_the_block_before(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import attrs
 import pytest
@@ -19,7 +19,7 @@ from pool.accounts import hash_secret
 from pool.config import Config
 from pool.web.ports import facts_of
 from pool.web.site import ACCOUNTS_AT_ONCE
-from tests.pool.test_store_queries import ADDRESS, NOW_MS
+from tests.pool.test_store_queries import ADDRESS, NOW_MS, add_shares
 from tests.pool.web_site import FACTS, NAME, SECRET, Running
 
 PAGES = ["/", "/blocks", "/start", f"/a/{SECRET}", f"/u/{ADDRESS}", "/nowhere"]
@@ -124,6 +124,13 @@ def test_the_name_of_the_pool_is_escaped(running: Running) -> None:
     text = running.ask("/").text
     assert "Club &lt;pool&gt;" in text
     assert "<pool>" not in text
+
+
+def test_a_workers_name_cannot_put_markup_into_a_page(running: Running) -> None:
+    add_shares(running.shares, NAME, 1, NOW_MS - 1_000, "<script>alert(1)</script>\"'&")
+    text = running.ask(f"/a/{SECRET}").text
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 
 def test_the_blocks_page_shows_state_effort_and_reward(running: Running) -> None:
@@ -293,6 +300,38 @@ def test_the_openapi_document_names_every_api_route(running: Running) -> None:
     routes = {re.sub(r"<(\w+)>", r"{\1}", rule.rule) for rule in running.site.app.url_map.iter_rules()}
     assert set(document["paths"]) == {rule for rule in routes if rule.startswith("/api/")}
     assert json.dumps(document).count('"operationId"') == len(document["paths"])
+
+
+def fits(value: object, schema: dict[str, Any]) -> bool:
+    """Whether a value has the type and exactly the properties that its schema tells."""
+    if "enum" in schema:
+        return value in schema["enum"]
+    types: dict[str, Any] = {
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "object": dict,
+        "array": list,
+    }
+    names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if value is None:
+        return "null" in names
+    if isinstance(value, list):
+        return "array" in names and all(fits(item, schema["items"]) for item in value)
+    if isinstance(value, dict) and "properties" in schema:
+        inner = schema["properties"]
+        return set(value) == set(inner) and all(fits(value[name], inner[name]) for name in inner)
+    return any(isinstance(value, types[name]) for name in names if name != "null")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/pool", "/api/v1/blocks", "/api/v1/account/{address}"])
+def test_the_api_answers_what_its_openapi_document_says(running: Running, path: str) -> None:
+    running.fill()
+    described = running.ask("/api/v1/openapi.json").json["paths"][path]["get"]["responses"]
+    asked = running.ask(path.format(address=ADDRESS)).json
+    assert fits(asked, described["200"]["content"]["application/json"]["schema"])
+    refused = running.ask("/api/v1/account/nobody").json
+    assert fits(refused, described["404"]["content"]["application/json"]["schema"])
 
 
 def test_health_turns_bad_when_the_store_cannot_be_read(running: Running, tmp_path: Path) -> None:
