@@ -277,8 +277,6 @@ class Sender:
             case _:
                 assert_never(outcome)
 
-    # ----------------------------------------------------------------------------------------- little things
-
     def _pause(self, attempt: int) -> float:
         doubled: float = self._options.retry_s * (1 << min(attempt, 20))
         return min(doubled, self._options.max_retry_s)

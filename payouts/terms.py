@@ -10,8 +10,9 @@ from payouts.invoice import Hop, Invoice, Network
 from payouts.money import MSAT_PER_SAT, Msat, Sat, to_msat
 from payouts.planner import FeePolicy, max_fee
 
-# BOLT 9: required (even) features that every node can honour: onion, payment secret, several parts, metadata
-PAYABLE_FEATURES: Final = frozenset({8, 14, 16, 48})
+# BOLT 9: required (even) features that every node can honour: onion, payment secret, several parts; metadata
+# (48) is not among them, since Electrum refuses it and the hold would last until the invoice expires
+PAYABLE_FEATURES: Final = frozenset({8, 14, 16})
 
 
 @attrs.frozen
