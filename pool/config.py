@@ -100,6 +100,7 @@ class StratumConfig(_Section):
     idle_timeout_s: float = Field(default=900.0, gt=0)
     flush_ms: float = Field(default=5.0, ge=0)
     job_interval_s: float = Field(default=30.0, gt=0)
+    max_connections: int = Field(default=10_000, ge=1)
 
 
 class RewardsConfig(_Section):

@@ -28,6 +28,8 @@ from stratum.ports import Share, Solution
 SLOW_COMMIT_S: Final = 0.003
 """From here on a commit is handed to a thread; fsync on a good SSD takes a tenth of it."""
 RETRY_S: Final = 1.0
+REMEMBERED: Final = 1_000
+"""Blocks whose facts are kept, so that a share that is sent again is known as the block that it was."""
 
 
 class CommitTimes(Protocol):
@@ -42,13 +44,28 @@ class ShareLog:
     """A stratum.ports.ShareSink on a ShareStore."""
 
     def __init__(
-        self, store: ShareStore, reactor: Any, now_ms: Callable[[], int], times: CommitTimes
+        self,
+        store: ShareStore,
+        reactor: Any,
+        now_ms: Callable[[], int],
+        times: CommitTimes,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
+        """Wire it; ``save_with`` completes it.
+
+        Args:
+            store: writes.
+            reactor: to leave a slow disk's thread by, and to wait with.
+            now_ms: Unix milliseconds.
+            times: told how long each commit took.
+            timer: measures that, in seconds.
+        """
         self._log = Logger()
         self._store = store
         self._reactor = reactor
         self._now_ms = now_ms
         self._times = times
+        self._timer = timer
         self._threads = ThreadPool(1, 1, "commit")
         self._in_thread = 0
         self._slow = False
@@ -82,14 +99,12 @@ class ShareLog:
         return done.addBoth(ended)
 
     def _commit(self, batch: Sequence[Share]) -> None:
-        began = time.perf_counter()
+        began = self._timer()
         found = {s.block_hash: self._found[s.block_hash] for s in batch if s.block_hash in self._found}
         self._store.write(batch, found)
-        took = time.perf_counter() - began
+        took = self._timer() - began
         self._slow = took > SLOW_COMMIT_S
         self._times.commit_seconds(took)
-        for block_hash in found:
-            del self._found[block_hash]
 
     def _failed(self, batch: Sequence[Share], error: BaseException | None) -> None:
         self._log.error("{count} shares could not be written: {error}", count=len(batch), error=str(error))
@@ -99,14 +114,17 @@ class ShareLog:
                 self._reactor.callLater(RETRY_S, self.append, [share])
 
     def solved(self, solution: Solution) -> None:
-        """See stratum.ports.ShareSink."""
+        """See stratum.ports.ShareSink.  A miner that sends its block again costs nothing."""
+        if solution.block_hash in self._found:
+            return
         block = self._solve(solution)
         if block is None:
             return
-        found = _found(block)
+        found = self._found[block.hash] = _found(block)
+        while len(self._found) > REMEMBERED:
+            del self._found[next(iter(self._found))]
         if solution.share is not None:
-            self._found[block.hash] = found  # goes to the log in one transaction with its share
-            return
+            return  # it goes to the log in one transaction with its share
         try:
             self._store.write_without_share(found)
         except (StoreError, sqlite3.Error) as error:

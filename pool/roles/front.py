@@ -141,6 +141,7 @@ class FrontRole:
             idle_timeout_s=stratum.idle_timeout_s,
             flush_s=stratum.flush_ms / 1000,
             front_id=stratum.front_id,
+            max_connections=stratum.max_connections,
         )
 
     async def stop(self) -> None:

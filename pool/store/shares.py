@@ -64,14 +64,13 @@ class ShareStore:
             ids = self._target_ids | new_targets
             plain: list[Share] = []
             for share in batch:
-                block = found.get(share.block_hash) if share.block_hash else None
-                if block is None:
+                if share.block_hash is None:
                     plain.append(share)
                     continue
                 # the log id of a winning share bounds the block's window: rows keep the order of judging
                 self._insert(tx, plain, ids)
                 plain.clear()
-                self._insert_winning(tx, share, ids, block)
+                self._insert_winning(tx, share, ids, found.get(share.block_hash))
             self._insert(tx, plain, ids)
         self._target_ids = ids
 
@@ -102,12 +101,15 @@ class ShareStore:
         tx.executemany(_INSERT_SHARE, [self._row(share, ids) for share in shares])
 
     def _insert_winning(
-        self, tx: sqlite3.Connection, share: Share, ids: Mapping[Target, int], found: Found
+        self, tx: sqlite3.Connection, share: Share, ids: Mapping[Target, int], found: Found | None
     ) -> None:
-        if tx.execute("SELECT 1 FROM found WHERE hash = ?", (found.hash,)).fetchone():
+        if tx.execute("SELECT 1 FROM found WHERE hash = ?", (share.block_hash,)).fetchone():
             return
         cursor = tx.execute(_INSERT_SHARE, self._row(share, ids))
-        self._insert_found(tx, found, cursor.lastrowid)
+        if (
+            found is not None
+        ):  # else its job was gone and the block could not be built: the share still counts
+            self._insert_found(tx, found, cursor.lastrowid)
 
     @staticmethod
     def _insert_found(tx: sqlite3.Connection, found: Found, share_id: int | None) -> None:

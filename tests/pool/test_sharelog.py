@@ -59,12 +59,13 @@ class Unwell(ShareStore):
 
     slow_s = 0.0
     refuses = 0
+    elapsed_s = 0.0
 
     def write(self, batch: Sequence[Share], found: Mapping[str, Found]) -> None:
         if self.refuses:
             self.refuses -= 1
             raise StoreBusy("the disk is full")
-        time.sleep(self.slow_s)
+        self.elapsed_s += self.slow_s
         super().write(batch, found)
 
 
@@ -83,7 +84,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     connection = connect(tmp_path, "shares")
     store, clock = Unwell(connection, 0), ThreadedClock()
-    log = ShareLog(store, clock, lambda: 5, Times())
+    log = ShareLog(store, clock, lambda: 5, Times(), lambda: store.elapsed_s)
     log.save_with(lambda _: SAVED)
     yield Bench(store, clock, log, connection)
     log.close()
@@ -143,4 +144,22 @@ def test_a_block_that_earned_no_share_is_logged_without_one(bench: Bench) -> Non
 def test_making_a_saved_block_good_twice_credits_it_once(bench: Bench) -> None:
     bench.log.log_saved(SAVED)
     bench.log.log_saved(SAVED)
+    assert (bench.rows("found"), bench.rows()) == (1, 1)
+
+
+def test_a_block_that_is_sent_again_is_neither_saved_nor_credited_again(bench: Bench) -> None:
+    solved: list[Solution] = []
+
+    def solve(solution: Solution) -> SavedBlock:
+        solved.append(solution)
+        return SAVED
+
+    bench.log.save_with(solve)
+    bench.store.refuses = 1
+    bench.log.solved(SOLUTION)
+    assert not fired(bench.log.append([WINNER]))  # its miner is told so, and sends it again
+    bench.clock.advance(1)  # meanwhile it was written after all
+    bench.log.solved(SOLUTION)
+    assert fired(bench.log.append([WINNER]))
+    assert len(solved) == 1
     assert (bench.rows("found"), bench.rows()) == (1, 1)
