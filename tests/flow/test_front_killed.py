@@ -1,0 +1,83 @@
+"""Accepted means on disk: fronts are killed and stopped under load, and the log held against the replies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from tests.fakes_node import StandIn
+from tests.flow.front import ACCOUNTS, Front, Settings, prepare_store, query, rows_by_worker_and_job
+from tests.flow.load import Load
+
+CONNECTIONS = 60
+KILLS = 4
+SHARES_BETWEEN = 1500
+Counts = Counter[tuple[str, str]]
+
+
+def users() -> list[str]:
+    return [f"{ACCOUNTS[number % 3]}.rig{number}" for number in range(CONNECTIONS)]
+
+
+async def kill_again_and_again(front: Front, node: StandIn) -> Load:
+    """Load, kill, start; new tips come in between, as in life."""
+    async with Load(front.port, users()) as load:
+        for _ in range(KILLS):
+            await load.until_accepted(SHARES_BETWEEN // 2)
+            node.chain.grow()
+            await load.until_accepted(SHARES_BETWEEN // 2)
+            await asyncio.to_thread(front.kill)
+            await asyncio.to_thread(front.start)
+        await load.until_accepted(SHARES_BETWEEN // 2)
+        await load.drained()
+        return load
+
+
+def test_every_acknowledged_share_survives_kills_under_load_and_none_is_in_the_log_twice(
+    tmp_path: Path,
+) -> None:
+    prepare_store(tmp_path / "store")
+    with StandIn() as node:
+        front = Front(tmp_path, tmp_path / "store", Settings(node.url))
+        front.start()
+        load = asyncio.run(kill_again_and_again(front, node))
+        front.kill()
+
+    rows = rows_by_worker_and_job(front.store)
+    accepted, sent = load.accepted_by_worker_and_job(), load.sent_by_worker_and_job()
+    assert accepted.total() >= KILLS * SHARES_BETWEEN
+    assert lacking(accepted, rows) == {}, "acknowledged, but not in the log"
+    assert lacking(rows, sent) == {}, "in the log more often than it was sent"
+    # what was in doubt at a kill is at most what a window held
+    assert rows.total() - accepted.total() <= KILLS * CONNECTIONS * 4
+    assert all(miner.connections >= KILLS + 1 for miner in load.miners)
+    # a share sent while the tip moved is stale; nothing else is ever refused
+    assert set(load.refused()) <= {21}
+    assert len(query(front.store, "SELECT id FROM boot")) == KILLS + 1
+
+
+def lacking(few: Counts, many: Counts) -> dict[tuple[str, str], int]:
+    """What the first has more of than the second."""
+    return dict(few - many)
+
+
+async def stop_under_load(front: Front) -> Load:
+    async with Load(front.port, users(), window=16) as load:
+        await load.until_accepted(2 * SHARES_BETWEEN)
+        await asyncio.to_thread(front.terminate)
+        await load.drained()
+        return load
+
+
+def test_after_a_clean_stop_the_log_has_exactly_the_shares_that_were_acknowledged(tmp_path: Path) -> None:
+    prepare_store(tmp_path / "store")
+    with StandIn() as node:
+        front = Front(tmp_path, tmp_path / "store", Settings(node.url))
+        front.start()
+        load = asyncio.run(stop_under_load(front))
+
+    accepted = load.accepted_by_worker_and_job()
+    assert accepted.total() >= 2 * SHARES_BETWEEN
+    assert rows_by_worker_and_job(front.store) == accepted
+    assert load.refused() == {}
