@@ -72,7 +72,7 @@ def recount(newest_first: Iterable[RawShare], size: Fraction) -> Recount:
 def shares_of(amount: int, scores: Mapping[str, Fraction]) -> dict[str, int]:
     """floor(amount * score / sum of scores) for each account, those that come to nothing left out."""
     total = sum(scores.values(), Fraction(0))
-    parts = {account: int(amount * each / total) for account, each in scores.items() if each}
+    parts = {account: amount * each // total for account, each in scores.items() if each}
     return {account: part for account, part in parts.items() if part}
 
 
