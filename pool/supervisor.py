@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -47,6 +47,7 @@ class _Child(ProcessProtocol):
         self._supervisor = supervisor
         self.role = role
         self.started_s = started_s
+        self.pid = 0
         self.ended: Deferred[None] = Deferred()
 
     def processEnded(self, reason: Failure) -> None:  # noqa: N802 -- Twisted's spelling
@@ -59,7 +60,11 @@ class Supervisor:
     """Starts roles, restarts what crashes, stops all of them."""
 
     def __init__(
-        self, reactor: Any, roles: Mapping[str, Sequence[str]], environment: Mapping[str, str] | None = None
+        self,
+        reactor: Any,
+        roles: Mapping[str, Sequence[str]],
+        environment: Mapping[str, str] | None = None,
+        forget: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Remember what to start.
 
@@ -67,11 +72,13 @@ class Supervisor:
             reactor: with IReactorTime and IReactorProcess.
             roles: by name, the arguments to Python that start each.
             environment: what the roles' environment has beside ours.
+            forget: told the process id of each role that ended.
         """
         self._log = Logger()
         self._reactor = reactor
         self._roles = [Role(name, command) for name, command in roles.items()]
         self._environment = {**os.environ, **(environment or {})}
+        self._forget = forget
         self._stopping = False
         self.failed: Deferred[str] = Deferred()
         """Fires with a role's name when that role says that its configuration is unusable."""
@@ -92,12 +99,14 @@ class Supervisor:
             env=self._environment,
             childFDs={0: "w", 1: 1, 2: 2},
         )
+        role.process.pid = transport.pid
         self._log.info("Started {role}, process {pid}", role=role.name, pid=transport.pid)
 
     def ended(self, child: _Child, reason: Failure) -> None:
         """A role's process ended: restart it, unless we are stopping or a restart cannot help."""
         role = child.role
         role.process = None
+        self._forget(child.pid)
         if self._stopping:
             self._log.info("Stopped {role}", role=role.name)
             return

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 from pool.config import Config
 from pool.errors import ConfigError, PoolError
-from pool.metrics import prepare
+from pool.metrics import prepare, process_ended
 from pool.roles.base import Context, Role
 from pool.roles.book import BookRole
 from pool.roles.front import FrontRole
@@ -90,8 +90,13 @@ def run_all(config: Config, config_path: Path) -> int:
         _stop(reactor)
 
     with sole_role(config.store.directory, "pool"):
-        environment = prepare(config.store.directory / "metrics")
-        supervisor = Supervisor(reactor, {name: [*base, name] for name in names}, environment)
+        metrics = config.store.directory / "metrics"
+        supervisor = Supervisor(
+            reactor,
+            {name: [*base, name] for name in names},
+            prepare(metrics),
+            lambda pid: process_ended(pid, metrics),
+        )
         supervisor.failed.addCallback(unusable)
         reactor.addSystemEventTrigger("before", "shutdown", supervisor.stop)
         reactor.callWhenRunning(supervisor.start)

@@ -122,7 +122,9 @@ class FrontRole:
         """
         for block in saved.read_all(self._context.config.store.directory):
             if not store.has_found(block.hash):
-                self._context.log.warn("Block {hash} was saved but not logged: making it good", hash=block.hash)
+                self._context.log.warn(
+                    "Block {hash} was saved but not logged: making it good", hash=block.hash
+                )
                 share_log.log_saved(block)
             if not store.has_answer(block.hash):
                 work.submit(block)

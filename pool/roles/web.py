@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
-from twisted.web.resource import IResource, Resource
 
 from payouts.web import LnurlRoutes, WithdrawOptions
 from pool.claims import Desk, Registry
@@ -20,20 +17,6 @@ from pool.store.queries import Queries
 from pool.web.access import AccessLog
 from pool.web.ports import facts_of
 from pool.web.site import Site
-
-
-class _Root(Resource):
-    """Two sets of routes under one root: the wallets' below /lnurl, the site's everywhere else."""
-
-    def __init__(self, site: IResource, lnurl: IResource | None) -> None:
-        super().__init__()
-        self._site = site
-        self._lnurl = lnurl
-
-    def getChild(self, path: bytes, request: Any) -> IResource:  # noqa: N802 -- Twisted's spelling
-        """Give the whole path back and hand it to the routes that it belongs to."""
-        request.postpath.insert(0, request.prepath.pop())
-        return self._lnurl if self._lnurl is not None and path == b"lnurl" else self._site
 
 
 class WebRole:
@@ -71,7 +54,7 @@ class WebRole:
             now_ms=context.now_ms,
             in_thread=deferToThread,
         )
-        root = _Root(site.resource(), None if routes is None else routes.resource())
+        root = site.resource(None if routes is None else routes.resource())
         for number, description in enumerate(config.web.listen):
             factory = AccessLog(root)
             self._ports.append(await context.listen(f"web.listen[{number}]", description, factory))
