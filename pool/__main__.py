@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 
 import click
@@ -24,8 +25,11 @@ def main() -> None:
     except click.Abort:
         complain("sluice: stopped")
         sys.exit(FAILED)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(USAGE)
+    except click.ClickException as error:
+        complain(f"sluice: {_usage(error)}")
         sys.exit(USAGE)
     except (ConfigError, StoreBusy) as error:
         complain(f"sluice: {error}")
@@ -33,6 +37,16 @@ def main() -> None:
     except PoolError as error:
         complain(f"sluice: {error}")
         sys.exit(FAILED)
+    except sqlite3.Error as error:
+        complain(f"sluice: a database cannot be used ({error}): is it whole, and may this user read it?")
+        sys.exit(FAILED)
+
+
+def _usage(error: click.ClickException) -> str:
+    """What was wrong with the command line, and where it is explained, in one line."""
+    context = getattr(error, "ctx", None)
+    where = "sluice" if context is None else context.command_path
+    return f"{' '.join(error.format_message().split()).rstrip('.')} (see `{where} --help`)"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Awaitable
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -21,11 +24,13 @@ from payouts.money import floor_sat
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.chain.node import WrongCredentials
 from pool.config import Config, LightningConfig
-from pool.errors import PoolError, StoreBusy
-from pool.store.database import sole_role
+from pool.errors import PoolError
+from pool.store.database import FILES, connect_to_read
+from pool.store.operator import is_running
 
 CHAINS: Final = {"mainnet": "main", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
 HTTP_TIMEOUT_S: Final = 10
+KEY_BYTES: Final = 32
 
 
 @attrs.frozen
@@ -60,17 +65,19 @@ def run(config: Config) -> list[Result]:
 
 
 def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
-    running = _pool_runs(config)
-    listens = [("stratum port", text) for text in config.stratum.listen]
-    listens += [("site's port", text) for text in config.web.listen]
-    lightning = config.lightning
+    directory = config.store.directory
+    serving = is_running(directory, "web")
+    mining = is_running(directory, f"front-{config.stratum.front_id}")
+    listens = [("stratum port", text, mining) for text in config.stratum.listen]
+    listens += [("site's port", text, serving) for text in config.web.listen]
     return [
         ("store", _store(config)),
+        ("databases", _databases(config)),
         *((f"node as {role}", _node(config, role, reactor)) for role in ("front", "book", "payer")),
         ("wallet", _wallet(config, reactor)),
-        *([] if lightning is None else [("lightning", _lightning(lightning, reactor))]),
-        *((what, _port(text, running, reactor)) for what, text in listens),
-        ("public URL", _public_url(config.web.public_url, running, reactor)),
+        ("lightning", _lightning(config.lightning, reactor)),
+        *((what, _port(text, running, reactor)) for what, text, running in listens),
+        ("public URL", _public_url(config.web.public_url, serving, reactor)),
     ]
 
 
@@ -85,28 +92,55 @@ async def _tried(what: str, attempt: Awaitable[str]) -> Result:
         return Result(what, ok=True, says=await attempt)
     except (_Wrong, PoolError, PayoutError) as error:
         return Result(what, ok=False, says=str(error))
-
-
-def _pool_runs(config: Config) -> bool:
-    try:
-        with sole_role(config.store.directory, "pool"):
-            return False
-    except StoreBusy:
-        return True
+    except Exception as error:  # noqa: BLE001 -- the other things shall be tried all the same
+        return Result(what, ok=False, says=f"could not be tried: {type(error).__name__}: {error}")
 
 
 async def _store(config: Config) -> str:
     directory = config.store.directory
-    if not os.access(directory, os.W_OK):
+    if not directory.is_dir():
+        raise _Wrong(f"{directory} is not there: `sluice run` makes it, or name another [store] directory")
+    if not os.access(directory, os.W_OK | os.X_OK):
         raise _Wrong(
-            f"{directory} cannot be written by this user: make it, or name another [store] directory"
+            f"{directory} cannot be written by this user: give it to the pool's user, or name another"
+            " [store] directory"
         )
     key = directory / "server.key"
     if not key.exists():
-        raise _Wrong(f"{key} is missing: `sluice init` and `sluice run` make it")
+        raise _Wrong(
+            f"{key} is missing: `sluice run` makes a new one (links made with an old one stop working)"
+        )
     if key.stat().st_mode & 0o007:
         raise _Wrong(f"{key} can be read by everyone: chmod o= {key}")
+    if key.stat().st_size < KEY_BYTES:
+        raise _Wrong(f"{key} is shorter than {KEY_BYTES} bytes: restore it from its backup")
     return f"{directory} is writable, {key.name} is there"
+
+
+async def _databases(config: Config) -> str:
+    directory = config.store.directory
+    versions = {name: _version(directory, name) for name in FILES if (directory / f"{name}.db").exists()}
+    for name, version in versions.items():
+        if version > len(FILES[name]):
+            raise _Wrong(
+                f"{directory / name}.db was written by a newer release (schema {version}): update sluice"
+            )
+    if not versions:
+        return "none yet: the pool never ran"
+    return ", ".join(f"{name}.db" for name in versions) + " can be read"
+
+
+def _version(directory: Path, name: str) -> int:
+    try:
+        with closing(connect_to_read(directory, name)) as connection:
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise _Wrong(
+            f"{directory / name}.db cannot be read ({error}): may this user read it? else restore it from"
+            " its backup"
+        ) from None
+    return version
 
 
 async def _node(config: Config, role: str, reactor: Any) -> str:
@@ -141,7 +175,9 @@ async def _wallet(config: Config, reactor: Any) -> str:
     return f"{wallet} is there" + (" and open" if wallet in await rpc.call("listwallets") else "")
 
 
-async def _lightning(config: LightningConfig, reactor: Any) -> str:
+async def _lightning(config: LightningConfig | None, reactor: Any) -> str:
+    if config is None:
+        return "no [lightning] section: the pool pays on-chain only"
     options = ElectrumOptions(config.url, config.user, config.password)
     node = ElectrumNode(HTTPClient(Agent(reactor)), reactor, options)
     node_id = await node.node_id()

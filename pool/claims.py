@@ -25,6 +25,9 @@ ANSWER_WITHIN_MS: Final = 5_000
 GRACE_MS: Final = 1_000
 """A transaction begun in time may end a little later; only behind this the wallet is told that it failed."""
 LOOK_EVERY_S: Final = 0.02
+NAME_RULE: Final = (
+    "an account's name has 4 to 32 characters of a-z, 0-9 and -, begins with a letter and does not end with -"
+)
 
 
 @attrs.frozen
@@ -76,7 +79,7 @@ class Registry:
     """Pool accounts as the site and the command line make and find them.
 
     Attributes:
-        reader: the books, to read; None while there are none yet.
+        reader: the books, to read.
         inbox: where new accounts are asked for.
         now_ms: Unix milliseconds.
     """
@@ -93,10 +96,7 @@ class Registry:
         """
         name = accounts.new_name(secrets.token_bytes(8)) if name is None else name
         if not accounts.NAME.fullmatch(name):
-            raise StoreError(
-                "an account's name has 4 to 32 characters of a-z, 0-9 and -, begins with a letter"
-                " and does not end with -"
-            )
+            raise StoreError(NAME_RULE)
         if self.reader.account_exists(name):
             raise StoreError(f"there is an account named {name} already")
         secret = accounts.new_secret(secrets.token_bytes(32))

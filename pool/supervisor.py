@@ -6,6 +6,7 @@ SIGKILL), and the child stops cleanly: no role outlives the pool it belongs to.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -111,6 +112,9 @@ class Supervisor:
             self._log.info("Stopped {role}", role=role.name)
             return
         if getattr(reason.value, "exitCode", None) == USAGE:
+            self._log.error(
+                "{role} cannot work with this configuration, see above: stopping all", role=role.name
+            )
             if not self.failed.called:
                 self.failed.callback(role.name)
             return
@@ -135,18 +139,30 @@ class Supervisor:
         for role in self._roles:
             if role.retry is not None:
                 role.retry.cancel()
+                role.retry = None
             if role.process is not None and role.process.transport is not None:
                 waiting.append(self._end(role.process))
         return DeferredList(waiting).addCallback(lambda _: None)
 
     def _end(self, child: _Child) -> Deferred[None]:
-        transport = child.transport
-        assert transport is not None  # noqa: S101 -- checked by the caller
-        transport.signalProcess("TERM")
-        kill = self._reactor.callLater(KILL_AFTER_S, transport.signalProcess, "KILL")
+        self._signal(child, "TERM")
+        kill = self._reactor.callLater(KILL_AFTER_S, self._kill, child)
 
         def cancel(result: None) -> None:
             if kill.active():
                 kill.cancel()
 
         return child.ended.addCallback(cancel)
+
+    def _kill(self, child: _Child) -> None:
+        self._log.warn(
+            "{role} did not stop within {wait_s:.0f} s: killing it", role=child.role.name, wait_s=KILL_AFTER_S
+        )
+        self._signal(child, "KILL")
+
+    def _signal(self, child: _Child, signal: str) -> None:
+        transport = child.transport
+        if transport is None:
+            return
+        with contextlib.suppress(ProcessExitedAlready):  # its end is on the way to us
+            transport.signalProcess(signal)

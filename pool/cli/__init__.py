@@ -7,15 +7,26 @@ import click
 from pool.cli import books, daemon, money, trial
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists its commands as they were added: in the order in which a new operator meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See click."""
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="sluice-pool", prog_name="sluice")
 def sluice() -> None:
     """A Bitcoin mining pool that pays everyone, however small.
 
-    Try it: `sluice demo` runs the whole pool on a private regtest network.
-    Use it: `sluice init`, edit sluice.toml, `sluice check`, `sluice run`.
-    """
+    \b
+    Try it:  sluice demo           the whole pool on a private regtest network
+    Use it:  sluice init           writes sluice.toml; edit it
+             sluice check          says what is still wrong
+             sluice run            runs the pool
+    """  # noqa: D301 -- click's mark for lines to be left as they are
 
 
-for command in (*daemon.COMMANDS, *books.COMMANDS, *money.COMMANDS, *trial.COMMANDS):
+for command in (*daemon.COMMANDS, *money.COMMANDS, *books.COMMANDS, *trial.COMMANDS):
     sluice.add_command(command)

@@ -1,4 +1,4 @@
-"""Commands that read the books, and the few that write to them: account, blocks, ledger, payouts, status."""
+"""Commands that read the books, and the few that write to them: account, blocks, ledger."""
 
 from __future__ import annotations
 
@@ -9,47 +9,62 @@ from typing import Final, Literal
 import attrs
 import click
 
-from payouts.money import Msat, Sat, to_msat
-from pool import config as configuration
+from payouts.money import SAT_PER_BTC, Msat, Sat, to_msat
 from pool import ledger
-from pool.claims import Registry
+from pool.accounts import NAME, payable_address
+from pool.claims import NAME_RULE, Registry
 from pool.cli.common import (
+    NARROW,
     config_option,
     json_option,
+    limit_option,
+    load,
     now_ms,
+    open_file,
     open_queries,
     print_json,
     print_table,
     sat_text,
+    short,
     time_text,
 )
-from pool.errors import PoolError
+from pool.config import Config
+from pool.errors import LedgerError, PoolError
 from pool.store import database
 from pool.store.claims import ClaimReader
-from pool.store.inbox import InboxStore
+from pool.store.figures import PaymentRow, RewardRow
+from pool.store.inbox import InboxReader, InboxStore
 from pool.store.ledger import LedgerStore
+from pool.store.queries import MINERS, Queries
 from pool.verify import verify as verify_books
 
+ALL_SAT: Final = 21_000_000 * SAT_PER_BTC
+LEDGER_NAME: Final = 76
+"""Columns for a ledger account's name, so that a line of balances fits 100."""
 
-class Amount(click.ParamType[Decimal]):
-    """A positive decimal number, exactly as it was written."""
+
+class Amount(click.ParamType[Msat]):
+    """A positive number of sat with up to three decimals, exactly as it was written, in msat."""
 
     name = "sat"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Msat:
         """See click."""
         try:
             amount = Decimal(str(value))
         except ArithmeticError:
-            self.fail(f"{value!r} is not a number", param, ctx)
-        if not amount.is_finite() or amount <= 0:
-            self.fail(f"{value!r} is not a positive amount", param, ctx)
-        return amount
+            self.fail(f"{value!r} is not a number of sat", param, ctx)
+        if not amount.is_finite() or not 0 < amount <= ALL_SAT:
+            self.fail(f"{value!r} is not an amount of sat above 0 and below all there is", param, ctx)
+        amount_msat = amount * to_msat(Sat(1))
+        if amount_msat != int(amount_msat):
+            self.fail(f"{value!r} has more than three decimals", param, ctx)
+        return Msat(int(amount_msat))
 
 
 @click.group()
 def account() -> None:
-    """Make and look at pool accounts."""
+    """Make pool accounts, and look at any account."""
 
 
 @account.command("create")
@@ -57,12 +72,14 @@ def account() -> None:
 @config_option
 @json_option
 def account_create(name: str | None, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Make a pool account and print its username and claim link.
+    """Make a pool account and print its claim link.
 
-    The link is shown this once: whoever has it can withdraw the account's balance.  NAME is made up when it
-    is left out.
+    The link is shown this once: whoever has it can withdraw the account's balance.  NAME (4 to 32 of a-z, 0-9
+    and -) is made up when it is left out.
     """
-    config = configuration.load(config_path)
+    if name is not None and not NAME.fullmatch(name):
+        raise click.BadParameter(NAME_RULE, param_hint="NAME")
+    config = load(config_path)
     directory = config.store.directory
     database.connect(directory, "ledger").close()  # makes the file when the pool never ran
     registry = Registry(
@@ -84,23 +101,33 @@ def account_create(name: str | None, config_path: Path, as_json: bool) -> None: 
 @config_option
 @json_option
 def account_list(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """List every account that has or had a balance, with what it is owed in sat."""
+    """List the accounts, with what they are owed in sat.
+
+    Pool accounts, and addresses that have or had a balance.
+    """
+    config = load(config_path)
     with open_queries(config_path) as queries:
-        names = sorted(
-            {
-                name.split(":")[2]
-                for name in queries.ledger_balances()
-                if name.startswith("liabilities:miners:")
-            }
-        )
-        rows = [(name, queries.balances(name)) for name in names]
+        rows = [(name, queries.balances(name)) for name in sorted(_accounts(config, queries))]
     if as_json:
         print_json({name: {k: str(v) for k, v in attrs.asdict(b).items()} for name, b in rows})
         return
     print_table(
         ("account", "immature", "available", "held"),
         [(name, sat_text(b.immature), sat_text(b.available), sat_text(b.held)) for name, b in rows],
+        empty="No accounts yet: `sluice account create` makes one; an address needs none.",
     )
+
+
+def _accounts(config: Config, queries: Queries) -> set[str]:
+    """Every pool account, also one that the book has not taken over yet, and whoever has or had a balance."""
+    directory = config.store.directory
+    names = {name.split(":")[2] for name in queries.ledger_balances() if name.startswith(MINERS)}
+    if (directory / "ledger.db").exists():
+        names |= ClaimReader(open_file(directory, "ledger")).accounts()
+    if (directory / "inbox.db").exists():
+        asked = InboxReader(open_file(directory, "inbox")).accounts_after(0)
+        names |= {new.name for _, new in asked}
+    return names
 
 
 @account.command("show")
@@ -108,37 +135,78 @@ def account_list(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
 @config_option
 @json_option
 def account_show(name: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Show an account's balances, rewards and payments."""
+    """Show an account's balances, rewards and payments.
+
+    NAME is a pool account or a Bitcoin address.
+    """
+    config = load(config_path)
     with open_queries(config_path) as queries:
+        name = _known(name, config, queries)
         balances, payments = queries.balances(name), queries.payments(name, 50)
         rewards = queries.rewards(name, 20)
     if as_json:
         print_json(
             {
+                "account": name,
                 "balances_msat": {k: str(v) for k, v in attrs.asdict(balances).items()},
                 "rewards": [attrs.asdict(row) for row in rewards],
                 "payments": [attrs.asdict(row) for row in payments],
             }
         )
         return
-    click.echo(
-        f"{name}: immature {sat_text(balances.immature)} sat, available {sat_text(balances.available)} "
-        f"sat, held {sat_text(balances.held)} sat"
+    click.echo(f"{name}, in sat:")
+    for part, amount in attrs.asdict(balances).items():
+        click.echo(f"  {part:9}  {sat_text(Msat(amount)):>20}")
+    click.echo("")
+    _print_history(rewards, payments)
+
+
+def _known(name: str, config: Config, queries: Queries) -> str:
+    """The account's name in its own spelling.
+
+    Raises:
+        PoolError: there is none.
+    """
+    address = payable_address(name, config.node.network)
+    if address is not None:
+        return address
+    if name.lower() in _accounts(config, queries):
+        return name.lower()
+    raise PoolError(
+        f"{name} is no account here and no {config.node.network} address: `sluice account list` has all names"
     )
+
+
+def _print_history(rewards: list[RewardRow], payments: list[PaymentRow]) -> None:
     print_table(
-        ("time (UTC)", "block", "reward sat"),
-        [(time_text(r.time_ms), r.block_hash, sat_text(r.amount_msat)) for r in rewards],
+        ("rewarded (UTC)", "height", "block", "state", "sat"),
+        [
+            (
+                time_text(r.time_ms),
+                "?" if r.height is None else r.height,
+                short(r.block_hash),
+                r.state or "?",
+                sat_text(r.amount_msat),
+            )
+            for r in rewards
+        ],
+        empty="No rewards yet.",
     )
+    click.echo("")
     print_table(
-        ("time (UTC)", "way", "state", "sat", "reference"),
-        [(time_text(p.created_ms), p.way, p.state, sat_text(p.amount_msat), p.reference) for p in payments],
+        ("paid (UTC)", "way", "state", "sat", "reference"),
+        [
+            (time_text(p.created_ms), p.way, p.state, sat_text(p.amount_msat), short(p.reference))
+            for p in payments
+        ],
+        empty="No payments yet.",
     )
 
 
 @click.command()
 @config_option
 @json_option
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@limit_option(20)
 def blocks(config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT001
     """List the blocks that the pool found."""
     with open_queries(config_path) as queries:
@@ -147,7 +215,7 @@ def blocks(config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT00
         print_json([attrs.asdict(row) for row in rows])
         return
     print_table(
-        ("height", "state", "confirmations", "sat", "found (UTC)", "by", "hash"),
+        ("height", "state", "conf", "sat", "found (UTC)", "by", "hash"),
         [
             (
                 r.height,
@@ -155,28 +223,30 @@ def blocks(config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT00
                 r.confirmations,
                 "?" if r.value_msat is None else sat_text(r.value_msat),
                 time_text(r.found_ms),
-                r.account,
-                r.hash,
+                short(r.account),
+                f"…{r.hash[-NARROW:]}",  # the head of a block's hash is zeros
             )
             for r in rows
         ],
+        empty="No blocks yet.",
     )
 
 
 @click.group("ledger")
 def ledger_group() -> None:
-    """The double-entry books: balances, statements, and the proof that they are right."""
+    """Balances, statements, and the proof that they are right."""
 
 
 @ledger_group.command("verify")
 @config_option
 @json_option
 def ledger_verify(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Re-compute everything from the share log, and say what was checked; exit 1 on any difference."""
-    directory = configuration.load(config_path).store.directory
-    report = verify_books(
-        database.connect_to_read(directory, "shares"), database.connect_to_read(directory, "ledger")
-    )
+    """Re-compute everything from the share log.
+
+    Says what was checked; exit status 1 on any difference.
+    """
+    directory = load(config_path).store.directory
+    report = verify_books(open_file(directory, "shares"), open_file(directory, "ledger"))
     if as_json:
         print_json(report.as_json())
     else:
@@ -190,30 +260,44 @@ def ledger_verify(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
 @config_option
 @json_option
 def ledger_balances(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Print every ledger account's balance: debit positive, credit negative, in msat for --json."""
+    """Print every ledger account's balance.
+
+    Debit is positive, credit negative: assets are positive, what is owed is negative.  In sat; --json has
+    msat.
+    """
     with open_queries(config_path) as queries:
         balances = queries.ledger_balances()
     if as_json:
         print_json({name: str(amount) for name, amount in balances.items()})
         return
-    print_table(("ledger account", "sat"), [(n, sat_text(Msat(a))) for n, a in sorted(balances.items())])
+    print_table(
+        ("ledger account", "sat"),
+        [(short(name, LEDGER_NAME), sat_text(Msat(amount))) for name, amount in sorted(balances.items())],
+        empty="The books are empty.",
+    )
 
 
 @ledger_group.command("statement")
 @click.argument("name")
 @config_option
 @json_option
-@click.option("--limit", default=100, show_default=True, help="How many lines, newest first.")
+@limit_option(100)
 def ledger_statement(name: str, config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT001
-    """Print the movements of one account's balances."""
+    """Print the movements of one account's balances.
+
+    NAME is a pool account or a Bitcoin address.  Positive: the pool owes it more.
+    """
+    config = load(config_path)
     with open_queries(config_path) as queries:
+        name = _known(name, config, queries)
         rows = queries.statement(name, limit)
     if as_json:
         print_json([attrs.asdict(row) for row in rows])
         return
     print_table(
         ("time (UTC)", "what", "balance", "sat", "key"),
-        [(time_text(r.time_ms), r.kind, r.part, sat_text(r.amount_msat), r.key) for r in rows],
+        [(time_text(r.time_ms), r.kind, r.part, sat_text(r.amount_msat), short(r.key, 32)) for r in rows],
+        empty=f"Nothing has moved for {name} yet.",
     )
 
 
@@ -224,20 +308,33 @@ def ledger_statement(name: str, config_path: Path, as_json: bool, limit: int) ->
 )
 @click.argument("amount_sat", type=Amount())
 @config_option
+@json_option
 def ledger_deposit(
-    asset: Literal["hot", "lightning"], reference: str, amount_sat: Decimal, config_path: Path
+    asset: Literal["hot", "lightning"],
+    reference: str,
+    amount_sat: Msat,
+    config_path: Path,
+    as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Book money that the operator brought in (AMOUNT_SAT, up to three decimals) as the pool's equity."""
-    config = configuration.load(config_path)
-    amount_msat = amount_sat * to_msat(Sat(1))
-    if amount_msat != int(amount_msat):
-        raise PoolError(f"{amount_sat} sat is no whole number of millisatoshi")
-    store = LedgerStore(database.connect(config.store.directory, "ledger"))
-    entry = ledger.deposit(reference, asset, Msat(int(amount_msat)))
-    if store.post(entry, now_ms()):
-        click.echo(f"Booked {amount_sat} sat of {asset} as a deposit.")
+    """Book money that the operator brought in.
+
+    AMOUNT_SAT may have three decimals.  It becomes the pool's own equity: an opening balance of the Lightning
+    node (--asset lightning) or of the node's wallet (--asset hot).
+    """
+    store = LedgerStore(database.connect(load(config_path).store.directory, "ledger"))
+    try:
+        booked = store.post(ledger.deposit(reference, asset, amount_sat), now_ms())
+    except LedgerError as error:
+        raise PoolError(
+            f"a deposit {reference!r} of another amount or asset is booked already: give this one another"
+            " --reference"
+        ) from error
+    if as_json:
+        print_json({"booked": booked, "asset": asset, "amount_msat": str(amount_sat), "reference": reference})
+    elif booked:
+        click.echo(f"Booked {sat_text(amount_sat)} sat of {asset} as a deposit.")
     else:
-        click.echo(f"A deposit with reference {reference!r} is booked already; nothing was written.")
+        click.echo(f"This deposit, {reference!r}, is booked already; nothing was written.")
 
 
 COMMANDS: Final = (account, blocks, ledger_group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,17 @@ import click
 
 from payouts.money import MSAT_PER_SAT, Msat
 from pool import config as configuration
+from pool.config import Config
+from pool.errors import StoreError
+from pool.store import database
 from pool.store.queries import Queries
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 DEFAULT_CONFIG: Final = Path("sluice.toml")
+NO_SECRETS: Final[tuple[str, ...]] = ()
+NARROW: Final = 17
+"""Columns for a hash or an address in a table; ``--json`` and ``show`` have the whole of it."""
 
 
 def config_option(function: Function) -> Function:
@@ -50,6 +57,38 @@ def time_text(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def limit_option(default: int) -> Callable[[Function], Function]:
+    """``--limit N``: how many rows, newest first."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        help="How many, newest first.",
+    )
+
+
+def load(config_path: Path) -> Config:
+    """The configuration without its secrets: what reads or writes the store only needs none of them.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    return configuration.load(config_path, secrets=NO_SECRETS)
+
+
+def open_file(directory: Path, name: str) -> sqlite3.Connection:
+    """Open a file of the store for reading.
+
+    Raises:
+        StoreError: it is not there yet, or cannot be read.
+    """
+    path = directory / f"{name}.db"
+    if not path.exists():
+        raise StoreError(f"{path} is not there yet: `sluice run` makes it")
+    return database.connect_to_read(directory, name)
+
+
 @contextmanager
 def open_queries(config_path: Path) -> Iterator[Queries]:
     """Read the store that a configuration names.
@@ -57,7 +96,7 @@ def open_queries(config_path: Path) -> Iterator[Queries]:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    queries = Queries(configuration.load(config_path).store.directory)
+    queries = Queries(load(config_path).store.directory)
     try:
         yield queries
     finally:
@@ -69,16 +108,33 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, sort_keys=True))
 
 
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A plain table with aligned columns; numbers to the right."""
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A plain table with aligned columns, numbers to the right; the words for "empty" when it has no rows."""
     texts = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(line[column]) for line in [list(heads), *texts]) for column in range(len(heads))]
-    for line in [list(heads), *texts]:
+    if not texts:
+        click.echo(empty)
+        return
+    lines = [list(heads), *texts]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    numbers = [all(_is_number(text[column]) for text in texts) for column in range(len(heads))]
+    for line in lines:
         cells = [
-            text.rjust(width) if text.replace(".", "").replace("-", "").isdigit() else text.ljust(width)
-            for text, width in zip(line, widths, strict=True)
+            text.rjust(width) if number else text.ljust(width)
+            for text, width, number in zip(line, widths, numbers, strict=True)
         ]
         click.echo("  ".join(cells).rstrip())
+
+
+def _is_number(text: str) -> bool:
+    return text == "?" or text.replace(".", "", 1).lstrip("-").isdigit()
+
+
+def short(text: str, width: int = NARROW) -> str:
+    """A long name with its middle left out, so that both ends can be compared by eye."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[head + 1 - width :]}"
 
 
 def sat_text(amount: Msat) -> str:

@@ -1,4 +1,4 @@
-"""Commands of the operator's day: init, check, run, status."""
+"""Commands that set the pool up and run it: init, check, run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from pool.cli.common import (
 from pool.errors import ConfigError
 from pool.store import database
 
-ROLES: Final = ("front", "book", "payer", "web")
+SECRETS: Final = {"front": ("front",), "book": ("book",), "payer": ("payer", "lightning"), "web": ()}
+"""The secrets of the configuration that each role reads."""
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_CONFIG)
 def init(path: Path) -> None:
-    """Write a commented configuration, and a server key beside the databases.
+    """Write a commented sluice.toml, and a server key.
 
-    Neither is ever overwritten.
+    PATH is sluice.toml unless another is given.  The server key, which withdraw links are signed with, goes
+    to data/ beside it.  Neither is ever overwritten.
     """
     text = files("pool").joinpath("example.toml").read_text(encoding="utf-8")
     try:
@@ -37,23 +39,33 @@ def init(path: Path) -> None:
     except FileExistsError:
         raise ConfigError(f"{path} exists already: edit it, or name another file") from None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be written ({error.strerror}): name a file that can") from error
     key = make_server_key(path.parent / "data")
-    click.echo(f"Wrote {path} and {key}.")
-    click.echo("Next: edit [node] and [onchain], then `sluice check`, then `sluice run`.")
+    click.echo(f"Wrote {path}; the server key is {key}.")
+    click.echo("Next: edit [node] and [web], then `sluice check`, then `sluice run`.")
 
 
 def make_server_key(directory: Path) -> Path:
     """Make the key that withdraw links are signed with, unless it is there.
 
     It lies beside the databases but in none of them, so that a stolen backup of them claims nothing.
+
+    Raises:
+        ConfigError: it cannot be made here.
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / "server.key"
     try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.exists():  # perhaps with no right for us to write beside it
+            return path
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return path
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be made ({error.strerror}): make the directory for this user, or name another"
+            " as [store] directory"
+        ) from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(secrets.token_bytes(32))
         file.flush()
@@ -63,17 +75,17 @@ def make_server_key(directory: Path) -> Path:
 
 @click.command()
 @config_option
-@click.option("--role", type=click.Choice(ROLES), help="Run this role alone, in this process.")
+@click.option("--role", type=click.Choice(list(SECRETS)), help="Run this role alone, in this process.")
 @click.option("--supervised", is_flag=True, hidden=True, help="Stop when standard input closes.")
 def run(config_path: Path, role: str | None, supervised: bool) -> None:  # noqa: FBT001 -- click's way
     """Run the pool until Ctrl-C or SIGTERM.
 
     All roles run, each in a process of its own, and one that crashes is started again.  With --role, one of
-    them runs alone, for one system user per role.
+    them runs alone and reads no other role's secrets, for one system user per role.
     """
     from pool import roles  # noqa: PLC0415 -- takes the real reactor, which no other command needs
 
-    config = configuration.load(config_path)
+    config = configuration.load(config_path, None if role is None else SECRETS[role])
     make_server_key(config.store.directory)
     if role is None:
         for name in database.FILES:
@@ -86,7 +98,11 @@ def run(config_path: Path, role: str | None, supervised: bool) -> None:  # noqa:
 @config_option
 @json_option
 def check(config_path: Path, as_json: bool) -> None:  # noqa: FBT001 -- click's way
-    """Try everything that the configuration names, and say what to do about each failure."""
+    """Try all that the configuration names, and say what to mend.
+
+    Node, chain, wallet, Lightning, store, ports and public URL are tried one after the other; nothing is
+    changed and nothing is paid.  Exit status 1 when something is not in order.
+    """
     from pool import check as checks  # noqa: PLC0415 -- takes the real reactor
 
     config = configuration.load(config_path)

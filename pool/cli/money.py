@@ -1,49 +1,63 @@
-"""Commands about money that leaves: payouts, and the pool's state at a glance."""
+"""Commands about money that leaves, payouts, and the pool's state at a glance, status."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import click
 
 from payouts.money import Msat
-from pool import config as configuration
+from payouts.ports import BatchState, PaymentState
 from pool.cli.common import (
     config_option,
     json_option,
+    limit_option,
+    load,
     now_ms,
+    open_file,
     open_queries,
     print_json,
     print_table,
     sat_text,
+    short,
     time_text,
 )
+from pool.config import Config
 from pool.errors import PoolError
 from pool.store import database
-from pool.store.operator import OperatorDesk
+from pool.store.operator import OperatorDesk, is_running
+from pool.store.queries import Queries
+from pool.web import words
+
+STATES: Final = [*{state.value: None for kind in (PaymentState, BatchState) for state in kind}]
+LONG: Final = 100
+"""Characters of a value that `payouts show` prints for people: a raw transaction is longer."""
 
 
 @click.group()
 def payouts() -> None:
-    """Look at payments, and let them go on after a stop."""
+    """Look at payments; stop them, and let them go on."""
 
 
 @payouts.command("list")
 @config_option
 @json_option
-@click.option("--state", help="Only payments in this state: unknown, settled, failed, broadcast …")
-@click.option("--limit", default=50, show_default=True, help="How many, newest first.")
+@click.option("--state", type=click.Choice(STATES), help="Only payments in this state.")
+@limit_option(50)
 def payouts_list(config_path: Path, as_json: bool, state: str | None, limit: int) -> None:  # noqa: FBT001
-    """List payments over Lightning (L…) and on-chain batches (B…)."""
-    desk = _desk(config_path)
+    """List payments over Lightning (L…) and on-chain batches (B…).
+
+    When sending is stopped, the reason comes first.
+    """
+    desk = OperatorDesk(open_file(load(config_path).store.directory, "ledger"))
     rows = desk.payments(state, limit)
     if as_json:
         print_json([attrs.asdict(row) for row in rows])
         return
     for reason, since_ms in desk.stops():
-        click.echo(f"SENDING IS STOPPED since {time_text(since_ms)}: {reason}")
+        click.echo(f"SENDING IS STOPPED since {time_text(since_ms)} UTC: {reason}")
     print_table(
         ("number", "time (UTC)", "state", "sat", "account", "reference"),
         [
@@ -52,11 +66,12 @@ def payouts_list(config_path: Path, as_json: bool, state: str | None, limit: int
                 time_text(r.created_ms),
                 r.state,
                 sat_text(Msat(r.amount_msat)),
-                r.account,
-                r.reference,
+                short(r.account),
+                short(r.reference),
             )
             for r in rows
         ],
+        empty="No payments yet." if state is None else f"No payment is {state}.",
     )
 
 
@@ -65,71 +80,135 @@ def payouts_list(config_path: Path, as_json: bool, state: str | None, limit: int
 @config_option
 @json_option
 def payouts_show(number: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Show all that is known of one payment: NUMBER is L12 (Lightning) or B3 (a batch)."""
+    """Show all that is known of one payment.
+
+    NUMBER is L12 (Lightning) or B3 (an on-chain batch), as `sluice payouts list` has them.
+    """
     try:
-        known = _desk(config_path).show(number)
+        known = OperatorDesk(open_file(load(config_path).store.directory, "ledger")).show(number)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="NUMBER") from None
     if known is None:
-        raise PoolError(f"there is no payment {number}")
+        raise PoolError(f"there is no payment {number}: `sluice payouts list` has their numbers")
     if as_json:
         print_json(known)
         return
     for key, value in known.items():
         if value is not None:
-            click.echo(
-                f"{key:18} {time_text(value) if key.endswith('_ms') and isinstance(value, int) else value}"
-            )
+            click.echo(f"{key:18} {_shown(key, value)}")
+
+
+def _shown(key: str, value: object) -> str:
+    if key.endswith("_ms") and isinstance(value, int):
+        return f"{time_text(value)} UTC"
+    if key.endswith("_expires_s") and isinstance(value, int):
+        return f"{time_text(value * 1000)} UTC"
+    if key.endswith("_msat") and isinstance(value, int):
+        return f"{sat_text(Msat(value))} sat"
+    if isinstance(value, list):
+        rows = [", ".join(map(str, v.values())) + " sat" if isinstance(v, dict) else str(v) for v in value]
+        return f"\n{'':19}".join(rows)
+    text = str(value)
+    return text if len(text) <= LONG else f"{text[: LONG - 30]}… (--json shows all)"
+
+
+@payouts.command("pause")
+@click.option("--why", required=True, help="What for; it is kept, and shown by `sluice payouts list`.")
+@config_option
+@json_option
+def payouts_pause(why: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Stop sending until `sluice payouts resume`.
+
+    Payments that are under way are still followed to their end; no new one is begun.
+    """
+    _writing(config_path).pause(why, now_ms())
+    if as_json:
+        print_json({"sending_stopped": True})
+        return
+    click.echo("Sending is stopped: `sluice payouts resume` lets it go on.")
 
 
 @payouts.command("resume")
 @click.option("--why", required=True, help="What was found and mended; it is kept.")
 @config_option
-def payouts_resume(why: str, config_path: Path) -> None:
-    """Let sending go on after a breaker has stopped it."""
-    directory = configuration.load(config_path).store.directory
-    ended = OperatorDesk(database.connect(directory, "ledger")).resume(why, now_ms())
+@json_option
+def payouts_resume(why: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Let sending go on after a stop.
+
+    Look into the reason first: `sluice payouts list` shows it, docs/operations.md says what to do.
+    """
+    ended = _writing(config_path).resume(why, now_ms())
+    if as_json:
+        print_json({"sending_stopped": False, "stops_ended": ended})
+        return
     click.echo(f"Sending goes on; {ended} stop(s) ended." if ended else "Sending was not stopped.")
 
 
-def _desk(config_path: Path) -> OperatorDesk:
-    return OperatorDesk(database.connect_to_read(configuration.load(config_path).store.directory, "ledger"))
+def _writing(config_path: Path) -> OperatorDesk:
+    directory = load(config_path).store.directory
+    open_file(directory, "ledger").close()  # a slip in --config shall not make an empty pool
+    return OperatorDesk(database.connect(directory, "ledger"))
 
 
 @click.command()
 @config_option
 @json_option
 def status(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Print the pool at a glance: hashrate, blocks, what is owed, payments."""
+    """Print the pool at a glance.
+
+    Which roles run, hashrate, blocks, what is owed and covered, payments.
+    """
+    config = load(config_path)
     with open_queries(config_path) as queries:
-        pool, balances = queries.pool(now_ms()), queries.ledger_balances()
-        known = {
-            "hashrate_hps": pool.hashrate.hps,
-            "accounts": pool.accounts,
-            "workers": pool.workers,
-            "newest_share_ms": pool.newest_share_ms,
-            "blocks": queries.blocks_by_state(),
-            "payments": {f"{way} {state}": n for (way, state), n in queries.payments_by_state().items()},
-            "assets_msat": str(sum(v for k, v in balances.items() if k.startswith("assets:"))),
-            "owed_msat": str(-sum(v for k, v in balances.items() if k.startswith("liabilities:"))),
-            "sending_stopped": queries.sending_stopped(),
-        }
+        known = _glance(config, queries)
     if as_json:
         print_json(known)
         return
-    newest = "never" if pool.newest_share_ms is None else time_text(pool.newest_share_ms)
-    click.echo(
-        f"hashrate    {pool.hashrate.hps:.3g} H/s from {pool.workers} workers of {pool.accounts} accounts"
-    )
-    click.echo(f"last share  {newest}")
+    for line in _lines(known):
+        click.echo(line)
+
+
+def _glance(config: Config, queries: Queries) -> dict[str, Any]:
+    """The document of ``status --json``: whole numbers of msat are strings, as everywhere in JSON here."""
+    now = now_ms()
+    pool, balances = queries.pool(now), queries.ledger_balances()
+    directory = config.store.directory
+    roles = {"front": f"front-{config.stratum.front_id}", "book": "book", "payer": "payer", "web": "web"}
+    return {
+        "running": [role for role, lock in roles.items() if is_running(directory, lock)],
+        "hashrate_hps": pool.hashrate.hps,
+        "accounts": pool.accounts,
+        "workers": pool.workers,
+        "newest_share_ms": pool.newest_share_ms,
+        "newest_share_ago": None if pool.newest_share_ms is None else words.ago(pool.newest_share_ms, now),
+        "blocks": queries.blocks_by_state(),
+        "payments": {f"{way} {state}": n for (way, state), n in queries.payments_by_state().items()},
+        "assets_msat": str(sum(v for k, v in balances.items() if k.startswith("assets:"))),
+        "owed_msat": str(-sum(v for k, v in balances.items() if k.startswith("liabilities:miners:"))),
+        "sending_stopped": queries.sending_stopped(),
+    }
+
+
+def _lines(known: dict[str, Any]) -> list[str]:
+    newest = "never"
+    if known["newest_share_ms"] is not None:
+        newest = f"{time_text(known['newest_share_ms'])} UTC, {known['newest_share_ago']}"
+    lines = [
+        f"running     {', '.join(known['running']) or 'nothing: `sluice run` starts the pool'}",
+        f"hashrate    {words.rate(known['hashrate_hps'])}, workers: {known['workers']}, "
+        f"accounts: {known['accounts']} (last 10 minutes)",
+        f"last share  {newest}",
+    ]
     for what in ("blocks", "payments"):
-        counts = known[what]
-        text = ", ".join(f"{n} {state}" for state, n in counts.items()) if isinstance(counts, dict) else ""
-        click.echo(f"{what:11} {text or 'none'}")
-    click.echo(f"assets      {sat_text(Msat(int(str(known['assets_msat']))))} sat")
-    click.echo(f"owed        {sat_text(Msat(int(str(known['owed_msat']))))} sat")
+        counts = ", ".join(f"{n} {state}" for state, n in known[what].items() if n)
+        lines.append(f"{what:11} {counts or 'none yet'}")
+    lines += [
+        f"assets      {sat_text(Msat(int(known['assets_msat'])))} sat",
+        f"owed        {sat_text(Msat(int(known['owed_msat'])))} sat to miners",
+    ]
     if known["sending_stopped"]:
-        click.echo("SENDING IS STOPPED: `sluice payouts list` says why")
+        lines.append("SENDING IS STOPPED: `sluice payouts list` says why")
+    return lines
 
 
-COMMANDS: Final = (payouts, status)
+COMMANDS: Final = (status, payouts)

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from pool.miner import Happened, Kind, mine
+from pool.miner import Happened, Kind, MinerError, mine
 
 
 @click.command()
@@ -31,10 +31,11 @@ from pool.miner import Happened, Kind, mine
     help="Keep everything here instead of in a temporary directory; it must be empty.",
 )
 def demo(once: bool, json_path: Path | None, directory: Path | None) -> None:  # noqa: FBT001 -- click's way
-    """Run the whole pool on a private regtest network: real nodes, a CPU miner, the site.
+    """Run the whole pool on a private regtest network.
 
-    A miner's share becomes a block, a reward, and a Lightning payment by LNURL-withdraw.  Everything listens
-    on 127.0.0.1 and is gone after Ctrl-C.  The first run fetches bitcoind and Electrum into ~/.cache/sluice.
+    Real bitcoind, real Lightning nodes, the pool, its site and CPU miners: a miner's share becomes a block, a
+    reward, and a Lightning payment by LNURL-withdraw.  Everything listens on 127.0.0.1 and is gone after
+    Ctrl-C.  The first run fetches bitcoind and Electrum into ~/.cache/sluice.
     """
     from pool.demo.show import run  # noqa: PLC0415 -- needs the demo's own dependencies
 
@@ -48,7 +49,10 @@ def demo(once: bool, json_path: Path | None, directory: Path | None) -> None:  #
 @click.option("--shares-per-second", type=click.FloatRange(min=0, min_open=True), help="At most so many.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many accepted shares.")
 def miner(url: str, user: str, password: str, shares_per_second: float | None, count: int | None) -> None:
-    """Mine with this machine's processor: for trying things out, not for profit."""
+    """Mine with this machine's processor: for trying out.
+
+    Exit status 1 when the pool refuses the username.
+    """
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -61,16 +65,19 @@ def miner(url: str, user: str, password: str, shares_per_second: float | None, c
         words = f": {event.detail}" if event.detail else ""
         click.echo(f"{event.kind.value}{words} (accepted {totals.accepted}, rejected {totals.rejected})")
 
-    mine(
-        url,
-        user,
-        password,
-        clock=time.monotonic,  # noqa: TID251 -- the command's entry takes the real one
-        stop=stop,
-        report=report,
-        pace=shares_per_second,
-        count=count,
-    )
+    try:
+        mine(
+            url,
+            user,
+            password,
+            clock=time.monotonic,  # noqa: TID251 -- the command's entry takes the real one
+            stop=stop,
+            report=report,
+            pace=shares_per_second,
+            count=count,
+        )
+    except MinerError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from None
     if refused:
         raise click.exceptions.Exit(1)
 

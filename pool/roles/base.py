@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -60,13 +61,19 @@ class Context:
         """Listen on a Twisted endpoint string.
 
         Raises:
-            ConfigError: the string is malformed; CannotListenError passes through (the port is taken).
+            ConfigError: the string is malformed, or the port cannot be had.
         """
         try:
             endpoint = serverFromString(self.reactor, description)
         except (ValueError, TypeError, OSError) as error:
             raise ConfigError(f"{key}: {description!r} is no usable endpoint: {error}") from error
-        port: IListeningPort = await endpoint.listen(factory)
+        try:
+            port: IListeningPort = await endpoint.listen(factory)
+        except CannotListenError as error:
+            raise ConfigError(
+                f"{key}: {description.partition(':privateKey')[0]}: {error.socketError}: stop what listens"
+                " there, or choose another"
+            ) from error
         self.log.info("Listening on {address}", address=port.getHost())
         return port
 

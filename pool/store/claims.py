@@ -19,6 +19,10 @@ class ClaimReader:
         row = self._connection.execute("SELECT 1 FROM account WHERE name = ?", (name,)).fetchone()
         return row is not None
 
+    def accounts(self) -> set[str]:
+        """The names of all pool accounts."""
+        return {str(name) for (name,) in self._connection.execute("SELECT name FROM account")}
+
     def account_of(self, secret_hash: str) -> str | None:
         """The pool account whose secret has this hash."""
         row = self._connection.execute(

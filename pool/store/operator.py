@@ -1,13 +1,20 @@
-"""What the operator sees of payments, and the one thing an operator may change: resume after a stop."""
+"""What the operator sees of payments and roles, and what an operator may change: stop sending, and resume."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
+from pathlib import Path
+from typing import Final
 
 import attrs
 
+from payouts.money import MSAT_PER_SAT
 from pool.store.database import transaction
+
+MOST_DIGITS: Final = 18
+"""A row number with more does not fit SQLite's integers."""
 
 
 @attrs.frozen
@@ -35,8 +42,8 @@ class OperatorDesk:
         """The newest payments of both rails, newest first; a batch is one line for each output."""
         rows = self._connection.execute(
             f"SELECT * FROM ({_LIGHTNING} UNION ALL {_ONCHAIN}) WHERE :state IS NULL OR state = :state"  # noqa: S608
-            " ORDER BY created_ms DESC LIMIT :limit",
-            {"state": state, "limit": limit},
+            " ORDER BY created_ms DESC, number DESC, account LIMIT :limit",
+            {"state": state, "limit": limit, "msat": MSAT_PER_SAT},
         )
         return [PaymentLine(*row) for row in rows]
 
@@ -47,7 +54,7 @@ class OperatorDesk:
             ValueError: the number has not the form L12 or B3.
         """
         rail, digits = number[:1].upper(), number[1:]
-        if rail not in {"L", "B"} or not digits.isdecimal():
+        if rail not in {"L", "B"} or not digits.isdecimal() or len(digits) > MOST_DIGITS:
             raise ValueError("a payment's number is L and digits (Lightning) or B and digits (a batch)")
         table = "payment" if rail == "L" else "batch"
         cursor = self._connection.execute(f"SELECT * FROM {table} WHERE id = ?", (int(digits),))  # noqa: S608
@@ -61,7 +68,9 @@ class OperatorDesk:
             known["outputs"] = [
                 {"account": account, "address": address, "amount_sat": amount}
                 for account, address, amount in self._connection.execute(
-                    "SELECT account, address, amount_sat FROM batch_output WHERE batch_id = ?", (int(digits),)
+                    "SELECT account, address, amount_sat FROM batch_output WHERE batch_id = ?"
+                    " ORDER BY account",
+                    (int(digits),),
                 )
             ]
         return known
@@ -84,6 +93,13 @@ class OperatorDesk:
         ).fetchone()
         return max(now_ms if began_ms is None else began_ms, resumed_ms or 0) // 1000
 
+    def pause(self, why: str, now_ms: int) -> None:
+        """Stop sending, as a breaker does: what is under way is followed, nothing new is begun."""
+        with transaction(self._connection) as tx:
+            tx.execute(
+                "INSERT INTO breaker (reason, tripped_ms) VALUES (?, ?)", (f"by the operator: {why}", now_ms)
+            )
+
     def resume(self, why: str, now_ms: int) -> int:
         """Let sending go on, with the reason on record; answers how many stops this ended."""
         with transaction(self._connection) as tx:
@@ -92,11 +108,23 @@ class OperatorDesk:
             ).rowcount
 
 
+def is_running(directory: Path, lock: str) -> bool:
+    """Whether a process holds a role's lock (see ``sole_role``); makes no file and takes no lock for long."""
+    try:
+        with (directory / f"{lock}.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 _LIGHTNING = (
     "SELECT 'L' || id AS number, account, amount_msat, fee_msat, state, payment_hash AS reference, reason,"
     " created_ms, updated_ms FROM payment"
 )
 _ONCHAIN = (
-    "SELECT 'B' || id, account, amount_sat * 1000, NULL, state, txid, reason, created_ms, updated_ms"
+    "SELECT 'B' || id, account, amount_sat * :msat, NULL, state, txid, reason, created_ms, updated_ms"
     " FROM batch JOIN batch_output ON batch_id = id"
 )
