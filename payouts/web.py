@@ -13,8 +13,10 @@ from typing import Final
 import attrs
 from klein import Klein
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
+from werkzeug.exceptions import HTTPException
 
 from payouts import lnurl
 from payouts.claims import ClaimTerms
@@ -107,6 +109,16 @@ class LnurlRoutes:
             return lnurl.error_document("k1 and pr must each be given once")
         refusal = await self._claim(token, secret, _bare(text))
         return lnurl.success_document() if refusal is None else lnurl.error_document(refusal)
+
+    @app.handle_errors(Exception)
+    def broken(self, request: IRequest, failure: Failure) -> bytes:
+        """A fault of ours, in the wallet's own protocol; a path that is no route stays a plain 404."""
+        if isinstance(failure.value, HTTPException):
+            request.setResponseCode(failure.value.code or 404)  # type: ignore[no-untyped-call]
+            return b""
+        self.log.failure("A wallet's request could not be answered", failure)
+        _set_headers(request)
+        return lnurl.error_document("the pool cannot answer now: try again in a minute")
 
     async def _claim(self, token: str, secret: str, invoice: str) -> str | None:
         """Why the wallet is refused, or None when its claim was taken."""

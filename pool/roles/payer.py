@@ -12,10 +12,11 @@ from payouts.claims import ClaimTerms
 from payouts.errors import NodeUnavailable, RpcRefused
 from payouts.invoice import Network
 from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
-from payouts.money import Sat, to_msat
+from payouts.money import Msat, Sat, to_msat
 from payouts.onchain.batch import Batcher, BatcherOptions
-from payouts.onchain.bitcoind import BitcoindWallet
+from payouts.onchain.bitcoind import BitcoindWallet, to_sat
 from payouts.planner import FeePolicy
+from payouts.ports import PaymentState
 from payouts.sender import Sender, SenderOptions
 from pool.accounts import payable_address
 from pool.chain.bitcoind import rpc_for_role, wallet_call
@@ -30,7 +31,7 @@ from pool.store.payments import SqliteBook
 from pool.store.stock import AddressStock, used_addresses
 
 STOCK_EVERY_S: Final = 0.5
-LIQUIDITY_EVERY_S: Final = 30.0
+BALANCES_EVERY_S: Final = 30.0
 NETWORKS: Final = {
     "mainnet": Network.MAINNET,
     "testnet4": Network.TESTNET,
@@ -66,15 +67,23 @@ class PayerRole:
                 books.add_addresses(await wallet.new_addresses(missing), context.now_ms())
 
         self._loops.add("Making addresses", fill_stock, STOCK_EVERY_S)
-        book = SqliteBook(
+        metrics = PayerMetrics()
+        book = CountedBook(
             connection, lambda account: payable_address(account, config.node.network) is not None
         )
+        book.count_with(metrics)
         self._batcher = Batcher(
             book, BitcoindWallet(wallet.ask), context.reactor, context.now_ms, self._batches()
         )
         self._batcher.start()
+
+        async def look_at_wallet() -> None:
+            balances = await wallet.ask("getbalances")
+            metrics.hot_wallet(to_msat(to_sat(balances["mine"]["trusted"])))
+
+        self._loops.add("Asking the wallet for its balance", look_at_wallet, BALANCES_EVERY_S)
         if config.lightning is not None:
-            await self._start_lightning(config.lightning, book, connection)
+            await self._start_lightning(config.lightning, book, connection, metrics)
 
     def _batches(self) -> BatcherOptions:
         onchain = self._context.config.onchain
@@ -88,8 +97,10 @@ class PayerRole:
             watch_s=min(10.0, onchain.interval_s),
         )
 
-    async def _start_lightning(self, lightning: LightningConfig, book: SqliteBook, connection: Any) -> None:
-        context, metrics = self._context, PayerMetrics()
+    async def _start_lightning(
+        self, lightning: LightningConfig, book: SqliteBook, connection: Any, metrics: PayerMetrics
+    ) -> None:
+        context = self._context
         node = electrum(lightning, context.reactor)
         claims = ClaimQueue(InboxReader(await context.read("inbox")), connection, context.now_ms)
         options = SenderOptions(
@@ -105,7 +116,7 @@ class PayerRole:
         async def look() -> None:
             metrics.outbound(await node.outbound())
 
-        self._loops.add("Asking the Lightning node", look, LIQUIDITY_EVERY_S)
+        self._loops.add("Asking the Lightning node", look, BALANCES_EVERY_S)
 
     async def stop(self) -> None:
         """Stop sending; what is under way is on record as such, and asked about at the next start."""
@@ -134,6 +145,41 @@ def claim_terms(config: Config, lightning: LightningConfig, key: bytes) -> Claim
         maximum=Sat(lightning.maximum_sat),
         fees=FeePolicy(to_msat(Sat(lightning.max_fee_base_sat)), lightning.max_fee_ppm),
     )
+
+
+class CountedBook(SqliteBook):
+    """A book that tells the metrics what became of each payment, once it is on disk."""
+
+    _metrics: PayerMetrics
+
+    def count_with(self, metrics: PayerMetrics) -> None:
+        """Where outcomes are told from now on."""
+        self._metrics = metrics
+
+    def settle(self, payment_id: int, preimage: str, fee: Msat, now_ms: int) -> None:
+        """See payouts.ports.Book."""
+        started_ms = self._started_ms(payment_id)
+        super().settle(payment_id, preimage, fee, now_ms)
+        self._ended(PaymentState.SETTLED, started_ms, now_ms)
+
+    def fail(self, payment_id: int, reason: str, now_ms: int) -> None:
+        """See payouts.ports.Book."""
+        started_ms = self._started_ms(payment_id)
+        super().fail(payment_id, reason, now_ms)
+        self._ended(PaymentState.FAILED, started_ms, now_ms)
+
+    def unknown(self, payment_id: int, reason: str, now_ms: int) -> None:
+        """See payouts.ports.Book."""
+        super().unknown(payment_id, reason, now_ms)
+        self._metrics.outcome(PaymentState.UNKNOWN)
+
+    def _started_ms(self, payment_id: int) -> int | None:
+        return next((p.created_ms for p in self.open_payments() if p.payment_id == payment_id), None)
+
+    def _ended(self, state: PaymentState, started_ms: int | None, now_ms: int) -> None:
+        if started_ms is not None:  # else it had ended before: the same outcome again counts once
+            self._metrics.outcome(state)
+            self._metrics.payment_seconds((now_ms - started_ms) / 1000)
 
 
 class PoolWallet:

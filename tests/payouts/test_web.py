@@ -220,3 +220,17 @@ def test_a_malformed_callback_is_refused(wallet: Wallet, query: str) -> None:
 
 def test_what_the_routes_show_of_themselves_holds_no_key() -> None:
     assert KEY.decode() not in repr(WithdrawOptions(BASE, "x", TERMS))
+
+
+class BrokenDesk(FakeDesk):
+    """The database is locked."""
+
+    def terms(self, account: str) -> WithdrawTerms | None:
+        raise OSError("the database is locked")
+
+
+def test_a_fault_of_ours_is_told_in_the_wallets_own_protocol() -> None:
+    document, _ = Wallet(BrokenDesk()).get(f"/lnurl/w/{TOKEN}")
+    assert document["status"] == "ERROR"
+    assert "try again" in document["reason"]
+    assert "locked" not in document["reason"]
