@@ -38,7 +38,7 @@ def main() -> None:
         complain(f"sluice: {error}")
         sys.exit(FAILED)
     except sqlite3.Error as error:
-        complain(f"sluice: a database cannot be used ({error}): is it whole, and may this user read it?")
+        complain(f"sluice: a database cannot be used ({error}): `sluice check` says which, and what to do")
         sys.exit(FAILED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Awaitable
 from contextlib import closing
@@ -22,7 +23,7 @@ from payouts.errors import PayoutError
 from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
 from payouts.money import floor_sat
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
-from pool.chain.node import WrongCredentials
+from pool.chain.node import ChainUnavailable, WrongCredentials
 from pool.config import Config, LightningConfig
 from pool.errors import PoolError
 from pool.store.database import FILES, connect_to_read
@@ -98,8 +99,8 @@ async def _tried(what: str, attempt: Awaitable[str]) -> Result:
 
 async def _store(config: Config) -> str:
     directory = config.store.directory
-    if not directory.is_dir():
-        raise _Wrong(f"{directory} is not there: `sluice run` makes it, or name another [store] directory")
+    if not directory.exists() and os.access(directory.parent, os.W_OK | os.X_OK):
+        return f"{directory} is not there yet: `sluice run` makes it"
     if not os.access(directory, os.W_OK | os.X_OK):
         raise _Wrong(
             f"{directory} cannot be written by this user: give it to the pool's user, or name another"
@@ -145,7 +146,12 @@ def _version(directory: Path, name: str) -> int:
 
 async def _node(config: Config, role: str, reactor: Any) -> str:
     rpc = rpc_for_role(config.node, role, reactor)
-    info = await BitcoindNode(rpc).chain_info()
+    try:
+        info = await BitcoindNode(rpc).chain_info()
+    except WrongCredentials as error:
+        raise _Wrong(f"{error}: docs/operations.md has the lines for bitcoin.conf") from None
+    except ChainUnavailable as error:
+        raise _Wrong(f"{error}: does it run, and is node.url right?") from None
     if info.chain != CHAINS[config.node.network]:
         raise _Wrong(
             f"the node is on {info.chain}, node.network says {config.node.network}: mend one of them"
@@ -180,26 +186,30 @@ async def _lightning(config: LightningConfig | None, reactor: Any) -> str:
         return "no [lightning] section: the pool pays on-chain only"
     options = ElectrumOptions(config.url, config.user, config.password)
     node = ElectrumNode(HTTPClient(Agent(reactor)), reactor, options)
-    node_id = await node.node_id()
-    outbound = floor_sat(await node.outbound())
+    try:
+        node_id = await node.node_id()
+        outbound = floor_sat(await node.outbound())
+    except PayoutError as error:
+        raise _Wrong(
+            f"{error}: does its daemon run with this url, user and password, and is its wallet loaded?"
+        ) from None
     if outbound < config.minimum_sat:
         raise _Wrong(f"the node can send {outbound} sat only: open a channel, or wait until its peer is back")
     return f"node {node_id[:16]}… can send {outbound} sat"
 
 
 async def _port(description: str, running: bool, reactor: Any) -> str:  # noqa: FBT001 -- a fact, no switch
+    where = description.partition(":privateKey")[0]
     if running:
-        return f"{description.partition(':privateKey')[0]}: the pool is running and has it"
+        return f"{where}: the pool is running and has it"
     try:
         port = await serverFromString(reactor, description).listen(Factory())
     except CannotListenError as error:
-        raise _Wrong(
-            f"{description}: {error.socketError}: stop what listens there, or choose another"
-        ) from None
+        raise _Wrong(f"{where}: {error.socketError}: stop what listens there, or choose another") from None
     except (ValueError, TypeError, OSError) as error:
-        raise _Wrong(f"{description!r} is no usable endpoint: {error}") from None
+        raise _Wrong(f"{where} is no usable endpoint: {error}") from None
     await port.stopListening()
-    return f"{description.partition(':privateKey')[0]} is free"
+    return f"{where} is free"
 
 
 async def _public_url(url: str, running: bool, reactor: Any) -> str:  # noqa: FBT001 -- a fact, no switch
@@ -211,9 +221,20 @@ async def _public_url(url: str, running: bool, reactor: Any) -> str:  # noqa: FB
         await treq.content(answer)
     except Exception as error:  # noqa: BLE001 -- treq raises whatever TLS, DNS and sockets do
         raise _Wrong(
-            f"{url} is not reached from here ({type(error).__name__}): wallets need it, mend DNS, "
-            "certificate or proxy"
+            f"{url} is not reached from here ({_innermost(error)}): wallets need it, mend DNS, certificate"
+            " or proxy"
         ) from None
     if answer.code != 200:
         raise _Wrong(f"{url}/healthz answers {answer.code}: does the proxy point at [web] listen?")
     return f"{url} answers"
+
+
+def _innermost(error: Exception) -> str:
+    """What Twisted has wrapped: the fault itself, in its own words."""
+    reasons = getattr(error, "reasons", None)
+    while reasons:
+        error = reasons[0].value
+        reasons = getattr(error, "reasons", None)
+    words = str(error) or type(error).__name__
+    found = re.search(r"'([a-z ]*(?:certificate|verify|version|handshake)[a-z ]*)'", words)  # OpenSSL's tuple
+    return found.group(1) if found else words

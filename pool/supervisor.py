@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -27,6 +27,13 @@ STEADY_S: Final = 60.0
 KILL_AFTER_S: Final = 15.0
 USAGE: Final = 2
 """A role that exits with this status has a configuration that no restart mends."""
+
+
+def _how(end: BaseException | None) -> str:
+    signal = getattr(end, "signal", None)
+    if signal is not None:
+        return f"by signal {signal}"
+    return f"exit status {getattr(end, 'exitCode', 0) or 0}"
 
 
 @attrs.define(eq=False)
@@ -121,7 +128,7 @@ class Supervisor:
         ran_s = self._reactor.seconds() - child.started_s
         if ran_s >= STEADY_S:
             role.backoff_s = FIRST_BACKOFF_S
-        how = "by itself" if isinstance(reason.value, ProcessDone) else str(reason.value)
+        how = _how(reason.value)
         self._log.error(
             "{role} ended after {ran_s:.1f} s ({how}); starting it again in {wait_s:.1f} s",
             role=role.name,

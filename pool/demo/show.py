@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from payouts.money import Msat
-from pool.cli.common import sat_text
 from pool.demo import scene, story
 from pool.errors import ConfigError
 from pool.regtest.fetch import cache_directory, tools
 from pool.regtest.rig import Rig
+from pool.web import words
 
 LIVE_PACE: Final = 0.1
 LIVE_BURST_S: Final = 60.0
@@ -101,9 +100,9 @@ def _play(stage: scene.Scene, cast: story.Cast, tell: story.Narrator) -> dict[st
     story.stop_mining(cast)
     story.mature(stage, cast, tell)
     lightning = story.withdraw_once(stage, cast, tell)
-    tell(f"paid over Lightning: {sat_text(Msat(lightning['wallet_received_msat']))} sat reached the wallet")
+    tell(f"paid over Lightning: {words.sat(lightning['wallet_received_msat'])} sat reached the wallet")
     onchain = story.pay_onchain(stage, cast, tell)
-    tell(f"paid on-chain: {onchain['amount_sat']} sat in {onchain['txid']}")
+    tell(f"paid on-chain: {onchain['amount_sat']:,} sat in {onchain['txid']}")
     return _report(stage, cast, lightning, onchain)
 
 
@@ -136,12 +135,15 @@ def _report(
 def _live(stage: scene.Scene, cast: story.Cast, console: Console) -> None:
     """Go on mining, slowly, with a line of figures, until Ctrl-C; rewards mature by a burst now and then."""
     story.start_mining(stage, cast, LIVE_PACE)
-    console.print("Mining on; Ctrl-C ends everything.")
+    console.print(
+        "\nThe pool goes on: open the account's page above, or try `sluice status --config "
+        f"{stage.config}` beside it.\nCtrl-C ends everything."
+    )
     burst_s = time.monotonic() + LIVE_BURST_S  # noqa: TID251 -- the demo paces real programs
     with console.status("") as line:
         while True:
             known = story.figures(stage)
-            line.update(_line(known))
+            line.update(_line(known, max(0.0, burst_s - time.monotonic())))  # noqa: TID251 -- as above
             if time.monotonic() >= burst_s and not _in_flight(known):  # noqa: TID251 -- as above
                 stage.rig.mine(scene.MATURITY)
                 burst_s = time.monotonic() + LIVE_BURST_S  # noqa: TID251 -- as above
@@ -153,9 +155,11 @@ def _in_flight(known: dict[str, Any]) -> bool:
     return any(known["payments"].get(state) for state in states)
 
 
-def _line(known: dict[str, Any]) -> str:
-    blocks = ", ".join(f"{count} {state}" for state, count in known["blocks"].items() if count)
-    payments = ", ".join(f"{count} {state}" for state, count in known["payments"].items() if count)
-    owed = sat_text(Msat(int(known["owed_msat"])))
-    rate = f"{known['hashrate_hps']:.3g} H/s"
-    return f"{rate} | blocks: {blocks} | owed {owed} sat | payments: {payments or 'none'}"
+def _line(known: dict[str, Any], burst_in_s: float) -> str:
+    """Figures of ``sluice status`` that fit a terminal of 80 columns."""
+    blocks = known["blocks"]
+    paid = sum(known["payments"].get(state, 0) for state in ("lightning settled", "onchain settled"))
+    return (
+        f"blocks {sum(blocks.values())} ({blocks.get('mature', 0)} mature, next in {burst_in_s:.0f} s)"
+        f" · owed {words.sat(int(known['owed_msat']))} sat · payments settled: {paid}"
+    )
