@@ -64,6 +64,8 @@ def run_one(config: Config, name: str, *, supervised: bool) -> int:
 
     with sole_role(config.store.directory, role.lock):
         if supervised:
+            # a signal to the whole group (Ctrl-C) is the supervisor's: it tells us, once
+            os.setpgrp()
             threading.Thread(target=_stop_with_parent, args=(reactor,), daemon=True).start()
         reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(role.stop()))
         reactor.callWhenRunning(lambda: Deferred.fromCoroutine(role.start()).addErrback(failed))
