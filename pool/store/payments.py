@@ -57,6 +57,8 @@ class SqliteBook(BatchBook):
         now_ms: int,
         limit: int,
     ) -> str | None:
+        if self._is_address(intent.claim.account):  # it has no claim link: whoever filed this made it up
+            return "This account is paid on-chain."
         if now_ms > intent.claim.answer_by_ms:
             return "This took too long; please scan again."
         if k1_hash_for(self.claims_taken(intent.claim.account)) != intent.claim.k1_hash:

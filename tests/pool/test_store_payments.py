@@ -321,3 +321,11 @@ def test_a_batch_without_outputs_or_with_an_account_twice_is_not_taken(tmp_path:
     assert isinstance(book.take_batch(signed(1), NOW_MS), NotTaken)
     twice = signed(1, Output(ADDRESS, ADDRESS, Sat(1)), Output(ADDRESS, ADDRESS, Sat(2)))
     assert isinstance(book.take_batch(twice, NOW_MS), NotTaken)
+
+
+def test_an_address_account_has_no_claim_link_so_no_claim_of_it_is_taken(tmp_path: Path) -> None:
+    address = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+    book = make(tmp_path, {address: 5000})
+    answer = book.take(intent(claim(1, address)), k1_hash_for, NOW_MS, limit=5)
+    assert answer == NotTaken("This account is paid on-chain.")
+    assert book.available(address) == 5000
