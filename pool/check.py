@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
@@ -23,7 +23,7 @@ from payouts.errors import PayoutError
 from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
 from payouts.money import floor_sat
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
-from pool.chain.node import ChainUnavailable, WrongCredentials
+from pool.chain.node import ChainRefused, ChainUnavailable, WrongCredentials
 from pool.config import Config, LightningConfig
 from pool.errors import PoolError
 from pool.store.database import FILES, connect_to_read
@@ -169,6 +169,8 @@ async def _may_use_wallets(rpc: Any) -> bool:
         await rpc.call("listwallets")
     except WrongCredentials:
         return False
+    except ChainRefused:  # a node that was built or started without wallets
+        return False
     return True
 
 
@@ -208,7 +210,7 @@ async def _port(description: str, running: bool, reactor: Any) -> str:  # noqa: 
         raise _Wrong(f"{where}: {error.socketError}: stop what listens there, or choose another") from None
     except (ValueError, TypeError, OSError) as error:
         raise _Wrong(f"{where} is no usable endpoint: {error}") from None
-    await port.stopListening()
+    await maybeDeferred(port.stopListening)
     return f"{where} is free"
 
 

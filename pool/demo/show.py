@@ -160,6 +160,6 @@ def _line(known: dict[str, Any], burst_in_s: float) -> str:
     blocks = known["blocks"]
     paid = sum(known["payments"].get(state, 0) for state in ("lightning settled", "onchain settled"))
     return (
-        f"blocks {sum(blocks.values())} ({blocks.get('mature', 0)} mature, next in {burst_in_s:.0f} s)"
+        f"blocks {sum(blocks.values())} ({blocks.get('mature', 0)} mature, the next in {burst_in_s:.0f} s)"
         f" · owed {words.sat(int(known['owed_msat']))} sat · payments settled: {paid}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -30,9 +30,13 @@ class FakeProcess:
         self.signals.append(name)
 
     def end(self, status: int = 1, signal: int | None = None) -> None:
-        reason = ProcessDone(0) if status == 0 and signal is None else ProcessTerminated(status, signal)
         self.gone = True
-        self.protocol.processEnded(Failure(reason))
+        self.protocol.processEnded(_reason(status, signal))
+
+
+def _reason(status: int, signal: int | None) -> Any:
+    done, terminated, failure = cast(tuple[Any, Any, Any], (ProcessDone, ProcessTerminated, Failure))
+    return failure(done(0) if status == 0 and signal is None else terminated(status, signal))
 
 
 class FakeReactor(Clock):

@@ -1,0 +1,227 @@
+"""``sluice check``: what is broken is found, the rest is tried all the same, and the words name the mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock
+
+from pool import check
+from pool.config import Config, parse
+from pool.store.database import FILES, connect, sole_role
+from tests.fakes_node import PASSWORD, USER, StandIn
+from tests.fakes_reactor import InlineReactor
+
+
+REACTOR: Any = MemoryReactorClock  # not annotated in Twisted
+
+
+@pytest.fixture
+def node() -> Iterator[StandIn]:
+    with StandIn() as stand_in:
+        yield stand_in
+
+
+def configured(
+    directory: Path, url: str = "http://127.0.0.1:1", password: str = PASSWORD, **more: Any
+) -> Config:
+    user = {"user": USER, "password": password}
+    document = {
+        "node": {"network": "regtest", "url": url, "front": user, "book": user, "payer": user},
+        "stratum": {"listen": ["tcp:3333:interface=127.0.0.1"]},
+        "web": {"listen": ["tcp:8080:interface=127.0.0.1"], "public_url": "https://pool.invalid"},
+        "store": {"directory": str(directory)},
+    }
+    return parse({**document, **more}, "sluice.toml")
+
+
+def tried(attempt: Awaitable[str]) -> check.Result:
+    """The result of an attempt whose calls are answered before they return."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(check._tried("it", attempt)).addBoth(results.append)
+    assert isinstance(results[0], check.Result)
+    return results[0]
+
+
+def says(attempt: Awaitable[str], *words: str, ok: bool = False) -> None:
+    result = tried(attempt)
+    assert result.ok is ok, result.says
+    assert all(word in result.says for word in words), result.says
+    assert "\n" not in result.says
+
+
+def key(directory: Path, mode: int = 0o600, size: int = 32) -> Path:
+    path = directory / "server.key"
+    path.write_bytes(bytes(size))
+    path.chmod(mode)
+    return path
+
+
+def test_a_node_that_answers_is_in_order(node: StandIn, tmp_path: Path) -> None:
+    attempt = check._node(configured(tmp_path, node.url), "front", InlineReactor())
+    says(attempt, "regtest at height", ok=True)
+
+
+def test_a_wrong_password_is_named_with_its_role_and_never_shown(node: StandIn, tmp_path: Path) -> None:
+    attempt = check._node(configured(tmp_path, node.url, "wrong-one"), "book", InlineReactor())
+    result = tried(attempt)
+    assert not result.ok
+    assert "role book" in result.says
+    assert "docs/operations.md" in result.says
+    assert "wrong-one" not in result.says
+
+
+def test_a_node_that_does_not_answer_is_asked_about(tmp_path: Path) -> None:
+    says(check._node(configured(tmp_path), "front", InlineReactor()), "127.0.0.1:1", "node.url")
+
+
+def test_a_node_of_another_network_names_both(node: StandIn, tmp_path: Path) -> None:
+    user = {"user": USER, "password": PASSWORD}
+    config = configured(tmp_path, node={"network": "mainnet", "url": node.url, "front": user})
+    says(check._node(config, "front", InlineReactor()), "on regtest", "node.network says mainnet")
+
+
+def test_a_role_without_user_or_cookie_is_told_which_keys_it_wants(node: StandIn, tmp_path: Path) -> None:
+    config = configured(tmp_path, node={"network": "regtest", "url": node.url})
+    says(check._node(config, "payer", InlineReactor()), "node.payer", "node.cookie_file")
+
+
+def test_the_store_says_what_is_missing_and_what_is_open_to_all(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    says(check._store(configured(tmp_path / "data")), "`sluice run` makes it", ok=True)
+    says(check._store(config), "server.key is missing")
+    key(tmp_path, 0o604)
+    says(check._store(config), "chmod o=")
+    key(tmp_path, size=8)
+    says(check._store(config), "backup")
+    key(tmp_path)
+    says(check._store(config), "server.key is there", ok=True)
+    says(check._store(configured(Path("/proc/nothing/here"))), "cannot be written")
+
+
+def test_databases_are_read_and_what_is_no_database_is_named(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    says(check._databases(config), "never ran", ok=True)
+    for name in FILES:
+        connect(tmp_path, name).close()
+    says(check._databases(config), "shares.db, ledger.db, inbox.db", ok=True)
+    (tmp_path / "inbox.db").write_bytes(b"no database at all, and long enough to be told from one")
+    says(check._databases(config), "inbox.db cannot be read", "backup")
+
+
+def test_a_database_of_a_newer_release_asks_for_an_update(tmp_path: Path) -> None:
+    connect(tmp_path, "ledger").close()
+    with sqlite3.connect(tmp_path / "ledger.db") as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    says(check._databases(configured(tmp_path)), "ledger.db", "update sluice")
+
+
+def test_a_free_port_is_free_and_is_let_go_of() -> None:
+    reactor = REACTOR()
+    says(check._port("tcp:3333", False, reactor), "tcp:3333 is free", ok=True)
+
+
+class _Taken(MemoryReactorClock):
+    def listenTCP(self, port: int, *_: Any, **__: Any) -> Any:
+        refused: Any = CannotListenError
+        raise refused("127.0.0.1", port, OSError(98, "Address already in use"))
+
+
+TAKEN: Any = _Taken
+
+
+def test_a_port_that_somebody_has_says_so_unless_it_is_our_own_pool() -> None:
+    says(check._port("tcp:3333", False, TAKEN()), "Address already in use", "choose another")
+    says(check._port("tcp:3333", True, TAKEN()), "the pool is running", ok=True)
+
+
+@pytest.mark.parametrize("text", ["tpc:3333", "tcp:many", "ssl:443:privateKey=/nowhere/at.all"])
+def test_an_endpoint_string_that_cannot_be_used_is_shown_without_where_its_key_is(text: str) -> None:
+    says(check._port(text, False, REACTOR()), text.partition(":privateKey")[0], "no usable endpoint")
+
+
+def test_a_running_pool_is_known_by_its_roles_locks(tmp_path: Path) -> None:
+    def whats(config: Config) -> dict[str, str]:
+        attempts = check._attempts(config, REACTOR())
+        found = {what: tried(attempt).says for what, attempt in attempts if what.endswith("port")}
+        for _, attempt in attempts:
+            attempt.close()  # type: ignore[attr-defined]
+        return found
+
+    config = configured(tmp_path)
+    assert "is free" in whats(config)["stratum port"]
+    with sole_role(tmp_path, "front-0"):
+        assert "the pool is running" in whats(config)["stratum port"]
+        assert "is free" in whats(config)["site's port"]
+
+
+def test_a_pool_without_lightning_is_in_order(tmp_path: Path) -> None:
+    says(check._lightning(configured(tmp_path).lightning, InlineReactor()), "on-chain only", ok=True)
+
+
+def test_what_cannot_be_tried_at_all_is_a_result_and_ends_nothing() -> None:
+    async def bug() -> str:
+        raise KeyError("surprise")
+
+    says(bug(), "could not be tried", "KeyError")
+
+
+def test_the_fault_inside_what_twisted_wraps_is_told_in_plain_words() -> None:
+    class Wrapped(Exception):
+        reasons: Any = ()
+
+    inner = Exception([("SSL routines", "", "certificate verify failed")])
+    outer = Wrapped()
+    outer.reasons = [type("Failure", (), {"value": inner})]
+    assert check._innermost(outer) == "certificate verify failed"
+    assert check._innermost(OSError(111, "Connection refused")) == "[Errno 111] Connection refused"
+
+
+def test_the_command_tries_everything_and_exits_1_when_something_fails(node: StandIn, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as freed:
+        port, free = taken.getsockname()[1], freed.getsockname()[1]
+        freed.close()
+        config = tmp_path / "sluice.toml"
+        login = f'{{ user = "{USER}", password = "{PASSWORD}" }}'
+        config.write_text(
+            f'[node]\nnetwork = "regtest"\nurl = "{node.url}"\nfront = {login}\nbook = {login}\n'
+            f'[stratum]\nlisten = ["tcp:{port}:interface=127.0.0.1"]\n'
+            f'[web]\nlisten = ["tcp:{free}:interface=127.0.0.1"]\npublic_url = "https://pool.invalid"\n',
+            encoding="utf-8",
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "pool", "check", "--json", "--config", config],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+    assert done.returncode == 1
+    assert done.stderr == ""
+    results = {result["what"]: result["ok"] for result in json.loads(done.stdout)}
+    assert results == {
+        "store": True,
+        "databases": True,
+        "node as front": True,
+        "node as book": True,
+        "node as payer": False,
+        "wallet": False,
+        "lightning": True,
+        "stratum port": False,
+        "site's port": True,
+        "public URL": True,
+    }
+    assert not (tmp_path / "data").exists()
