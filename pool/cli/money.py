@@ -199,9 +199,10 @@ def _lines(known: dict[str, Any]) -> list[str]:
         f"accounts: {known['accounts']} (last 10 minutes)",
         f"last share  {newest}",
     ]
-    for what in ("blocks", "payments"):
-        counts = ", ".join(f"{n} {state}" for state, n in known[what].items() if n)
-        lines.append(f"{what:11} {counts or 'none yet'}")
+    lines.append(f"blocks      {_counts(known['blocks'])}")
+    for way in ("lightning", "onchain"):
+        counts = {key.split()[1]: n for key, n in known["payments"].items() if key.startswith(way)}
+        lines.append(f"{way:11} {_counts(counts)}")
     lines += [
         f"assets      {sat_text(Msat(int(known['assets_msat'])))} sat",
         f"owed        {sat_text(Msat(int(known['owed_msat'])))} sat to miners",
@@ -209,6 +210,10 @@ def _lines(known: dict[str, Any]) -> list[str]:
     if known["sending_stopped"]:
         lines.append("SENDING IS STOPPED: `sluice payouts list` says why")
     return lines
+
+
+def _counts(by_state: dict[str, int]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in by_state.items() if n) or "none yet"
 
 
 COMMANDS: Final = (status, payouts)

@@ -23,7 +23,6 @@ from pool.store.database import FILES, connect, sole_role
 from tests.fakes_node import PASSWORD, USER, StandIn
 from tests.fakes_reactor import InlineReactor
 
-
 REACTOR: Any = MemoryReactorClock  # not annotated in Twisted
 
 

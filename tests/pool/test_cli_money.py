@@ -1,0 +1,89 @@
+"""payouts and status: what left, what is stopped, and the pool at a glance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from pool.errors import PoolError, StoreError
+from pool.store.database import sole_role
+from tests.pool.cli_tools import configure, invoke, json_of, text_of
+from tests.pool.test_settle import Pool
+from tests.pool.test_verify import pool
+
+__all__ = ["pool"]
+
+
+@pytest.fixture
+def books(pool: Pool) -> Path:
+    configure(pool.directory)
+    return pool.directory
+
+
+def test_payments_are_listed_and_filtered_by_state(books: Path) -> None:
+    rows = json_of(books, "payouts", "list")
+    assert sorted(row["number"] for row in rows) == ["B1", "B2", "B3", "L1", "L2", "L3"]
+    failed = json_of(books, "payouts", "list", "--state", "failed")
+    assert [(row["number"], row["reason"]) for row in failed] == [("L2", "no route")]
+    assert "No payment is unknown." in text_of(books, "payouts", "list", "--state", "unknown")
+    assert len(text_of(books, "payouts", "list").splitlines()) == 7
+    with pytest.raises(click.BadParameter, match="is not one of"):
+        invoke(books, "payouts", "list", "--state", "lost")
+
+
+def test_a_payment_is_shown_in_full_but_for_its_preimage(books: Path) -> None:
+    assert json_of(books, "payouts", "show", "L1")["fee_msat"] == 7
+    text = text_of(books, "payouts", "show", "L1")
+    assert "0.007 sat" in text
+    assert "11" * 32 not in invoke(books, "payouts", "show", "L1", "--json").output
+    assert "bcrt1qmine, bcrt1qmine, 50000 sat" in text_of(books, "payouts", "show", "B1")
+
+
+def test_a_payment_that_is_not_there_or_a_number_of_another_form(books: Path) -> None:
+    with pytest.raises(PoolError, match="there is no payment L99"):
+        invoke(books, "payouts", "show", "L99")
+    with pytest.raises(click.BadParameter, match="L and digits"):
+        invoke(books, "payouts", "show", "12")
+
+
+def test_a_pause_is_shown_everywhere_until_it_is_resumed(books: Path) -> None:
+    assert "stopped" in text_of(books, "payouts", "pause", "--why", "channel moves")
+    assert "channel moves" in text_of(books, "payouts", "list").splitlines()[0]
+    assert "SENDING IS STOPPED" in text_of(books, "status")
+    assert json_of(books, "status")["sending_stopped"] is True
+    assert json_of(books, "payouts", "resume", "--why", "done") == {
+        "sending_stopped": False,
+        "stops_ended": 1,
+    }
+    assert "was not stopped" in text_of(books, "payouts", "resume", "--why", "again")
+    assert json_of(books, "status")["sending_stopped"] is False
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_a_slip_in_the_configuration_makes_no_empty_books(tmp_path: Path, verb: str) -> None:
+    configure(tmp_path)
+    with pytest.raises(StoreError, match="not there yet"):
+        invoke(tmp_path, "payouts", verb, "--why", "x")
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_status_of_a_pool_that_never_ran_is_friendly(tmp_path: Path) -> None:
+    configure(tmp_path)
+    lines = text_of(tmp_path, "status").splitlines()
+    assert lines[0] == "running     nothing: `sluice run` starts the pool"
+    assert "last share  never" in lines
+    assert "blocks      none yet" in lines
+    known = json_of(tmp_path, "status")
+    assert (known["running"], known["blocks"], known["owed_msat"]) == ([], {}, "0")
+
+
+def test_status_of_a_pool_that_runs(books: Path) -> None:
+    with sole_role(books, "front-0"), sole_role(books, "book"):
+        known, text = json_of(books, "status"), text_of(books, "status")
+    assert known["running"] == ["front", "book"]
+    assert text.startswith("running     front, book\n")
+    assert known["blocks"] == {"mature": 2, "orphaned": 1}
+    assert known["payments"]["lightning settled"] == 1
+    assert int(known["assets_msat"]) >= int(known["owed_msat"]) > 0
