@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from collections.abc import Awaitable
 from contextlib import closing
 from pathlib import Path
@@ -25,8 +24,8 @@ from payouts.money import floor_sat
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.chain.node import ChainRefused, ChainUnavailable, WrongCredentials
 from pool.config import Config, LightningConfig
-from pool.errors import PoolError
-from pool.store.database import FILES, connect_to_read
+from pool.errors import PoolError, StoreError
+from pool.store.database import FILES, connect_to_read, schema_number
 from pool.store.operator import is_running
 
 CHAINS: Final = {"mainnet": "main", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
@@ -134,14 +133,11 @@ async def _databases(config: Config) -> str:
 def _version(directory: Path, name: str) -> int:
     try:
         with closing(connect_to_read(directory, name)) as connection:
-            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
+            return schema_number(connection)
+    except StoreError as error:
         raise _Wrong(
-            f"{directory / name}.db cannot be read ({error}): may this user read it? else restore it from"
-            " its backup"
+            f"{directory / name}.db: {error}: may this user read it? else restore it from its backup"
         ) from None
-    return version
 
 
 async def _node(config: Config, role: str, reactor: Any) -> str:

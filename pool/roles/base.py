@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import attrs
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 from payouts.errors import PayoutError
 from pool.config import Config
 from pool.errors import ConfigError, PoolError, StoreError
-from pool.store.database import connect_to_read
+from pool.store.database import connect_to_read, schema_number
 
 RETRY_S: Final = 1.0
 
@@ -46,16 +47,15 @@ class Context:
         """Open another role's file for reading; waits until that role has made it."""
         waited = False
         while True:
-            try:
+            with suppress(StoreError):  # not there yet
                 connection = connect_to_read(self.config.store.directory, name)
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            except (StoreError, sqlite3.Error):
-                if not waited:
-                    self.log.warn("{name}.db is not there yet: waiting for its role", name=name)
-                waited = True
-                await deferLater(self.reactor, RETRY_S, lambda: None)
-            else:
-                return connection
+                if schema_number(connection) > 0:
+                    return connection
+                connection.close()
+            if not waited:
+                self.log.warn("{name}.db is not there yet: waiting for its role", name=name)
+            waited = True
+            await deferLater(self.reactor, RETRY_S, lambda: None)
 
     async def listen(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
         """Listen on a Twisted endpoint string.

@@ -72,6 +72,20 @@ def connect_to_read(directory: Path, name: str) -> sqlite3.Connection:
     return connection
 
 
+def schema_number(connection: sqlite3.Connection) -> int:
+    """How many schema steps an open file has; 0 while its owner has not made its tables.
+
+    Raises:
+        StoreError: it is no database, or cannot be read now.
+    """
+    try:
+        number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot be read: {error}") from error
+    return number
+
+
 def _migrate(connection: sqlite3.Connection, name: str, steps: Sequence[str]) -> None:
     """Apply the schema steps that the file lacks, each in one transaction with its number."""
     tables = Database(connection, use_counts_table=False)

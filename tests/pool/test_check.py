@@ -116,7 +116,7 @@ def test_databases_are_read_and_what_is_no_database_is_named(tmp_path: Path) -> 
         connect(tmp_path, name).close()
     says(check._databases(config), "shares.db, ledger.db, inbox.db", ok=True)
     (tmp_path / "inbox.db").write_bytes(b"no database at all, and long enough to be told from one")
-    says(check._databases(config), "inbox.db cannot be read", "backup")
+    says(check._databases(config), "inbox.db: cannot be read", "backup")
 
 
 def test_a_database_of_a_newer_release_asks_for_an_update(tmp_path: Path) -> None:
