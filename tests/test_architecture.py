@@ -1,4 +1,4 @@
-"""Rules of the house that no linter knows: money without floats, first lines, no stray names, SQL in place."""
+"""Rules of the house that no linter knows: money without floats, first lines, stray names, SQL in place."""
 
 from __future__ import annotations
 

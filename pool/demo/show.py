@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from rich.console import Console
 
+from payouts.money import MSAT_PER_SAT, Msat, floor_sat
 from pool.demo import scene, story
 from pool.errors import ConfigError
 from pool.regtest.fetch import cache_directory, tools
@@ -43,7 +44,7 @@ def run(*, once: bool, json_path: Path | None, directory: Path | None) -> bool:
         console.print(f"[dim]{elapsed_s:6.1f} s[/dim]  {line}")
 
     # SIGTERM ends the demo as Ctrl-C does: whatever was started is stopped
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _place(directory) as place, ExitStack() as curtain:
             stage, cast = _set_up(place, curtain, tell)
@@ -58,6 +59,11 @@ def run(*, once: bool, json_path: Path | None, directory: Path | None) -> bool:
     except KeyboardInterrupt:
         tell("stopped")
         return True
+
+
+def _interrupt(*_: object) -> NoReturn:
+    # not by way of SIGINT, which is ignored in what a shell script runs in the background
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -159,7 +165,8 @@ def _line(known: dict[str, Any], burst_in_s: float) -> str:
     """Figures of ``sluice status`` that fit a terminal of 80 columns."""
     blocks = known["blocks"]
     paid = sum(known["payments"].get(state, 0) for state in ("lightning settled", "onchain settled"))
+    owed = words.sat(floor_sat(Msat(int(known["owed_msat"]))) * MSAT_PER_SAT)
     return (
-        f"blocks {sum(blocks.values())} ({blocks.get('mature', 0)} mature, the next in {burst_in_s:.0f} s)"
-        f" · owed {words.sat(int(known['owed_msat']))} sat · payments settled: {paid}"
+        f"{sum(blocks.values())} blocks ({blocks.get('mature', 0)} mature, more in {burst_in_s:.0f} s)"
+        f" · owed {owed} sat · {paid} payments"
     )
