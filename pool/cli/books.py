@@ -81,9 +81,8 @@ def account_create(name: str | None, config_path: Path, as_json: bool) -> None: 
         raise click.BadParameter(NAME_RULE, param_hint="NAME")
     config = load(config_path)
     directory = config.store.directory
-    database.connect(directory, "ledger").close()  # makes the file when the pool never ran
     registry = Registry(
-        ClaimReader(database.connect_to_read(directory, "ledger")),
+        ClaimReader(open_file(directory, "ledger")),  # its owner is another user's role: not made here
         InboxStore(database.connect(directory, "inbox")),
         now_ms,
     )

@@ -29,32 +29,45 @@ def empty(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def begun(empty: Path) -> Path:
+    """A pool that ran once: its books are there, and empty."""
+    connect(empty, "ledger").close()
+    return empty
+
+
+@pytest.fixture
 def books(pool: Pool) -> Path:
     configure(pool.directory)
     return pool.directory
 
 
-def test_an_account_is_made_with_a_link_that_opens_it_and_that_nothing_keeps(empty: Path) -> None:
-    made = json_of(empty, "account", "create", "alice")
+def test_an_account_is_made_with_a_link_that_opens_it_and_that_nothing_keeps(begun: Path) -> None:
+    made = json_of(begun, "account", "create", "alice")
     assert made["username"] == "alice"
     secret = made["claim_link"].removeprefix("https://pool.example/a/")
-    ((_, asked),) = InboxReader(connect_to_read(empty, "inbox")).accounts_after(0)
+    ((_, asked),) = InboxReader(connect_to_read(begun, "inbox")).accounts_after(0)
     assert (asked.name, asked.secret_hash) == ("alice", accounts.hash_secret(secret))
-    assert "alice" in text_of(empty, "account", "list")
+    assert "alice" in text_of(begun, "account", "list")
 
 
-def test_a_name_is_made_up_and_the_link_is_told_to_be_kept(empty: Path) -> None:
-    text = text_of(empty, "account", "create")
+def test_a_name_is_made_up_and_the_link_is_told_to_be_kept(begun: Path) -> None:
+    text = text_of(begun, "account", "create")
     assert "Username:   m-" in text
     assert "not shown again" in text
 
 
-def test_a_malformed_name_is_wrong_usage_and_a_taken_one_a_failure(empty: Path) -> None:
+def test_a_malformed_name_is_wrong_usage_and_a_taken_one_a_failure(begun: Path) -> None:
     with pytest.raises(click.BadParameter, match="4 to 32 characters"):
-        invoke(empty, "account", "create", "Bob")
-    invoke(empty, "account", "create", "bob-1")
+        invoke(begun, "account", "create", "Bob")
+    invoke(begun, "account", "create", "bob-1")
     with pytest.raises(StoreError, match="named bob-1 already"):
-        invoke(empty, "account", "create", "bob-1")
+        invoke(begun, "account", "create", "bob-1")
+
+
+def test_an_account_is_not_made_where_no_pool_ever_ran(empty: Path) -> None:
+    with pytest.raises(StoreError, match="`sluice run` makes it"):
+        invoke(empty, "account", "create")
+    assert sorted(path.name for path in empty.iterdir()) == ["sluice.toml"]
 
 
 def test_accounts_are_listed_with_what_they_are_owed(books: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from pool import config as configuration
 from pool.cli.daemon import SECRETS, make_server_key
 from pool.errors import ConfigError
-from pool.store.database import sole_role
+from pool.store.database import connect, sole_role
 from tests.pool.cli_tools import complaint, configure, run
 
 
@@ -149,7 +149,7 @@ def test_a_port_that_is_taken_ends_the_role_with_the_mend(tmp_path: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         configure(tmp_path, on_port(port))
-        run(tmp_path, "account", "create", status=0)  # the books are there: the web need not wait for them
+        connect(tmp_path, "ledger").close()  # or the web would wait for the book to make it
         done = run(tmp_path, "run", "--role", "web", status=2)
     line = next(line for line in done.stderr.splitlines() if "could not start" in line)
     assert f"web.listen[0]: tcp:{port}:interface=127.0.0.1" in line
@@ -161,7 +161,7 @@ def test_a_role_runs_until_sigterm_and_says_where_it_listens(tmp_path: Path) -> 
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     configure(tmp_path, on_port(port))
-    run(tmp_path, "account", "create", status=0)
+    connect(tmp_path, "ledger").close()
     log = tmp_path / "web.log"
     with (
         log.open("w") as stderr,
