@@ -21,6 +21,7 @@ HASHES_PER_SHARE = 16
 SCRIPTS = tuple(bytes.fromhex("0014") + bytes([number]) * 20 for number in range(1, 41))
 _STARTS_WITHIN_S = 40.0
 _STOPS_WITHIN_S = 20.0
+_LOGS_WITHIN_S = 30.0
 
 
 def prepare_store(directory: Path) -> None:
@@ -117,6 +118,10 @@ class Front:
         """SIGTERM, and wait until it has stopped by itself."""
         self.program.ask_to_end()
         assert self.program.join(_STOPS_WITHIN_S), f"no clean stop: {self.program.last_lines()}"
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log has this text."""
+        self.program.wait_until(f"the log says {text!r}", lambda: text in self.log_text(), _LOGS_WITHIN_S)
 
     def log_text(self) -> str:
         """Everything that the front has logged so far, over all its starts."""

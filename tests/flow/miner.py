@@ -32,9 +32,16 @@ class Miner:
         self._answers: deque[dict[str, Any]] = deque()
         self._number = 0
         self._target = 0
+        try:
+            self._shake_hands()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _shake_hands(self) -> None:
         self.extranonce1 = str(self.ask("mining.subscribe", ["by hand"])["result"][1])
-        assert self.ask("mining.authorize", [user, "x"])["result"] is True
-        self.wait_for_jobs(1)
+        assert self.ask("mining.authorize", [self.user, "x"])["result"] is True
+        self._wait_for_job(1)
 
     def __enter__(self) -> Miner:
         return self
@@ -60,8 +67,11 @@ class Miner:
 
     def wait_for_jobs(self, more: int) -> None:
         """Wait until so many further jobs have come."""
-        goal, end = len(self.jobs) + more, time.monotonic() + _DEADLINE_S
-        while len(self.jobs) < goal:
+        self._wait_for_job(len(self.jobs) + more)
+
+    def _wait_for_job(self, number: int) -> None:
+        end = time.monotonic() + _DEADLINE_S
+        while len(self.jobs) < number:
             self._hear(end)
 
     def wait_for_tip_other_than(self, prev_hash: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from pathlib import Path
 
 from tests.fakes_node import StandIn
-from tests.flow.front import ACCOUNTS, Front, Settings, prepare_store, query, rows_by_worker_and_job
+from tests.flow.conftest import MakeFront
+from tests.flow.front import ACCOUNTS, Front, query, rows_by_worker_and_job
 from tests.flow.load import Load
 
 CONNECTIONS = 60
@@ -35,14 +35,12 @@ async def kill_again_and_again(front: Front, node: StandIn) -> Load:
 
 
 def test_every_acknowledged_share_survives_kills_under_load_and_none_is_in_the_log_twice(
-    tmp_path: Path,
+    node: StandIn, make_front: MakeFront
 ) -> None:
-    prepare_store(tmp_path / "store")
-    with StandIn() as node:
-        front = Front(tmp_path, tmp_path / "store", Settings(node.url))
-        front.start()
-        load = asyncio.run(kill_again_and_again(front, node))
-        front.kill()
+    front = make_front()
+    front.start()
+    load = asyncio.run(kill_again_and_again(front, node))
+    front.kill()
 
     rows = rows_by_worker_and_job(front.store)
     accepted, sent = load.accepted_by_worker_and_job(), load.sent_by_worker_and_job()
@@ -70,12 +68,12 @@ async def stop_under_load(front: Front) -> Load:
         return load
 
 
-def test_after_a_clean_stop_the_log_has_exactly_the_shares_that_were_acknowledged(tmp_path: Path) -> None:
-    prepare_store(tmp_path / "store")
-    with StandIn() as node:
-        front = Front(tmp_path, tmp_path / "store", Settings(node.url))
-        front.start()
-        load = asyncio.run(stop_under_load(front))
+def test_after_a_clean_stop_the_log_has_exactly_the_shares_that_were_acknowledged(
+    make_front: MakeFront,
+) -> None:
+    front = make_front()
+    front.start()
+    load = asyncio.run(stop_under_load(front))
 
     accepted = load.accepted_by_worker_and_job()
     assert accepted.total() >= 2 * SHARES_BETWEEN

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from pool.miner_task import Task, task_from_notify
 from stratum.board import Board
@@ -15,7 +11,8 @@ from stratum.effects import Credit, Effect, Refusal
 from stratum.options import Options
 from stratum.session import Session
 from tests.fakes_node import StandIn
-from tests.flow.front import Front, Settings, prepare_store, query
+from tests.flow.conftest import MakeFront
+from tests.flow.front import Front, query
 from tests.flow.miner import Miner
 from tests.stratum.fakes import FakeAuthorizer, find_nonce, job, line, lines
 
@@ -25,25 +22,14 @@ STALE, DUPLICATE, LOW_DIFFICULTY = 21, 22, 23
 EXTRANONCE1 = bytes.fromhex("00000007")
 
 
-@pytest.fixture
-def node() -> Iterator[StandIn]:
-    with StandIn() as stand_in:
-        yield stand_in
-
-
-def front_on(node: StandIn, directory: Path, front_id: int = 0, **settings: Any) -> Front:
-    prepare_store(directory / "store")
-    return Front(directory, directory / "store", Settings(node.url, front_id=front_id, **settings))
-
-
 def log_size(front: Front) -> int:
     return len(query(front.store, "SELECT id FROM share"))
 
 
 def test_a_share_is_credited_once_whoever_sends_it_again_and_however_often(
-    node: StandIn, tmp_path: Path
+    node: StandIn, make_front: MakeFront
 ) -> None:
-    front = front_on(node, tmp_path, hashes_per_share=HARD_TO_HIT, job_interval_s=1.0)
+    front = make_front(hashes_per_share=HARD_TO_HIT, job_interval_s=1.0)
     front.start()
     with Miner(front.port, "alpha.rig") as miner:
         share = miner.share()
@@ -101,9 +87,9 @@ def root_of(task: Task) -> bytes:
 
 
 def test_no_header_of_one_job_can_be_one_of_any_other_job_start_or_front(
-    node: StandIn, tmp_path: Path
+    node: StandIn, make_front: MakeFront
 ) -> None:
-    first, second = (front_on(node, tmp_path, number, job_interval_s=0.2) for number in (0, 1))
+    first, second = (make_front(front_id=number, job_interval_s=0.2) for number in (0, 1))
 
     starts = [notified(front, node) for front in (first, second, first, second)]
 
