@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -182,8 +182,19 @@ class Load:
             AssertionError: a miner was told something that makes no sense.
         """
         goal = self.accepted() + count
+        await self._until(lambda: self.accepted() >= goal, deadline_s)
+
+    async def until_all_connected(self, times: int, deadline_s: float = 30.0) -> None:
+        """Wait until every miner has been connected so often, counted from the beginning.
+
+        Raises:
+            TimeoutError, AssertionError: as above.
+        """
+        await self._until(lambda: all(miner.connections >= times for miner in self.miners), deadline_s)
+
+    async def _until(self, probe: Callable[[], bool], deadline_s: float) -> None:
         async with asyncio.timeout(deadline_s):
-            while self.accepted() < goal:
+            while not probe():
                 await asyncio.sleep(_AGAIN_S)
                 self._complain()
 

@@ -23,7 +23,8 @@ def users() -> list[str]:
 async def kill_again_and_again(front: Front, node: StandIn) -> Load:
     """Load, kill, start; new tips come in between, as in life."""
     async with Load(front.port, users()) as load:
-        for _ in range(KILLS):
+        for number in range(KILLS):
+            await load.until_all_connected(number + 1)
             await load.until_accepted(SHARES_BETWEEN // 2)
             node.chain.grow()
             await load.until_accepted(SHARES_BETWEEN // 2)
@@ -49,7 +50,6 @@ def test_every_acknowledged_share_survives_kills_under_load_and_none_is_in_the_l
     assert lacking(rows, sent) == {}, "in the log more often than it was sent"
     # what was in doubt at a kill is at most what a window held
     assert rows.total() - accepted.total() <= KILLS * CONNECTIONS * 4
-    assert all(miner.connections >= KILLS + 1 for miner in load.miners)
     # a share sent while the tip moved is stale; nothing else is ever refused
     assert set(load.refused()) <= {21}
     assert len(query(front.store, "SELECT id FROM boot")) == KILLS + 1
