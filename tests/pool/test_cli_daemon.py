@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -178,3 +179,21 @@ def test_a_role_runs_until_sigterm_and_says_where_it_listens(tmp_path: Path) -> 
     assert "Listening on" in log.read_text(encoding="utf-8")
     assert running == "running     web"
     assert run(tmp_path, "status", status=0).stdout.splitlines()[0].startswith("running     nothing")
+
+
+def test_a_pool_whose_port_is_taken_stops_every_role_and_exits_2(tmp_path: Path) -> None:
+    login = '{ user = "u", password = "p" }'
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        configure(
+            tmp_path,
+            f'[node]\nnetwork = "regtest"\nurl = "http://127.0.0.1:1"\nfront = {login}\nbook = {login}\n'
+            f'payer = {login}\n[stratum]\nlisten = ["tcp:0:interface=127.0.0.1"]\n'
+            f'[web]\nlisten = ["tcp:{port}:interface=127.0.0.1"]\n[store]\ndirectory = "."\n',
+        )
+        done = run(tmp_path, "run", status=2)
+    assert f"web.listen[0]: tcp:{port}:interface=127.0.0.1" in done.stderr
+    assert "web cannot work with this configuration, see above: stopping all" in done.stderr
+    assert {f"Stopped {role}" for role in ("front", "book", "payer")} <= set(
+        re.findall(r"Stopped \w+", done.stderr)
+    )
