@@ -149,7 +149,7 @@ class Sender:
         self._found()
         known = self._book.knows(sent)
         missing = [payment_hash for payment_hash in sent if payment_hash not in known]
-        if missing and self._book.stopped() is None:
+        if missing:  # also while sending is stopped for another reason, which must not hide this one
             shown = ", ".join(missing[:_SHOWN])
             reason = f"the node has sent {len(missing)} payments that the ledger lacks: {shown}"
             self._book.stop_sending(reason, self._now_ms())

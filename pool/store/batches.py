@@ -51,10 +51,13 @@ class BatchBook:
     # ------------------------------------------------------------------------------------- stopping to send
 
     def stop_sending(self, reason: str, now_ms: int) -> None:
-        """Trip the breaker, unless it is tripped already: the first reason is the one to look into."""
+        """Trip the breaker, unless it is tripped for this reason already; each one is to be looked into."""
         with self._transaction() as tx:
-            if self.stopped() is None:
-                tx.execute("INSERT INTO breaker (reason, tripped_ms) VALUES (?, ?)", (reason, now_ms))
+            tx.execute(
+                "INSERT INTO breaker (reason, tripped_ms) SELECT ?1, ?2 WHERE NOT EXISTS"
+                " (SELECT 1 FROM breaker WHERE resumed_ms IS NULL AND reason = ?1)",
+                (reason, now_ms),
+            )
 
     def stopped(self) -> str | None:
         """Why sending is stopped, or None."""

@@ -13,6 +13,8 @@ import attrs
 from payouts.money import MSAT_PER_SAT
 from pool.store.database import transaction
 
+PAUSED: Final = "by the operator: "
+"""How the reason of an operator's own pause begins."""
 MOST_DIGITS: Final = 18
 """A row number with more does not fit SQLite's integers."""
 
@@ -85,20 +87,20 @@ class OperatorDesk:
     def answerable_since_s(self, now_ms: int) -> int:
         """Unix second from which every payment of the node must be in the books.
 
-        That is when the books began, or when an operator last looked into a stop and resumed; books without
-        an entry begin now.
+        That is when the books began, or when an operator last looked into a stop of the payer's and resumed;
+        an operator's own pause says nothing about the node.  Books without an entry begin now.
         """
         began_ms, resumed_ms = self._connection.execute(
-            "SELECT (SELECT min(time_ms) FROM journal), (SELECT max(resumed_ms) FROM breaker)"
+            "SELECT (SELECT min(time_ms) FROM journal),"
+            " (SELECT max(resumed_ms) FROM breaker WHERE substr(reason, 1, length(?1)) <> ?1)",
+            (PAUSED,),
         ).fetchone()
         return max(now_ms if began_ms is None else began_ms, resumed_ms or 0) // 1000
 
     def pause(self, why: str, now_ms: int) -> None:
         """Stop sending, as a breaker does: what is under way is followed, nothing new is begun."""
         with transaction(self._connection) as tx:
-            tx.execute(
-                "INSERT INTO breaker (reason, tripped_ms) VALUES (?, ?)", (f"by the operator: {why}", now_ms)
-            )
+            tx.execute("INSERT INTO breaker (reason, tripped_ms) VALUES (?, ?)", (f"{PAUSED}{why}", now_ms))
 
     def resume(self, why: str, now_ms: int) -> int:
         """Let sending go on, with the reason on record; answers how many stops this ended."""

@@ -316,6 +316,14 @@ def test_nothing_is_sent_when_the_node_knows_a_payment_that_the_book_lacks(house
     assert "pay" not in house.node.calls
 
 
+def test_a_pause_that_is_on_at_the_start_does_not_hide_what_the_book_lacks(house: House) -> None:
+    house.book.stop_sending("by the operator: tea", 0)
+    house.node.foreign = ["ee" * 32]
+    house.payer()
+    house.time.pass_s(2)
+    assert any("ee" * 32 in reason for reason in house.book.reasons)
+
+
 def test_payments_before_the_ledger_began_are_not_the_pools(house: House) -> None:
     house.node.paid["ee" * 32] = 1
     house.node.paid_at_s = MADE_S - 10

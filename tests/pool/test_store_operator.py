@@ -86,7 +86,8 @@ def test_a_pause_stops_sending_and_a_resume_ends_every_stop_with_its_reason_kept
 ) -> None:
     assert desk.stops() == []
     desk.pause("the channel is being moved", NOW_MS)
-    desk.pause("and looked at", NOW_MS + 1)
+    book.stop_sending("the node knows a hash that the books lack", NOW_MS + 1)
+    book.stop_sending("the node knows a hash that the books lack", NOW_MS + 2)
     assert book.stopped() is not None
     assert [since for _, since in desk.stops()] == [NOW_MS, NOW_MS + 1]
     assert "the channel is being moved" in desk.stops()[0][0]
@@ -97,14 +98,20 @@ def test_a_pause_stops_sending_and_a_resume_ends_every_stop_with_its_reason_kept
     assert kept == [(NOW_MS + 2, "looked into both")] * 2
 
 
-def test_books_answer_for_the_node_from_their_first_entry_or_the_last_resume(
-    desk: OperatorDesk, tmp_path: Path
+def test_books_answer_for_the_node_from_their_first_entry_or_the_last_stop_that_was_looked_into(
+    desk: OperatorDesk, book: SqliteBook
 ) -> None:
     assert desk.answerable_since_s(NOW_MS + 10**9) == NOW_MS // 1000
-    desk.pause("x", NOW_MS + 5_000)
+    book.stop_sending("the node knows more", NOW_MS + 5_000)
     assert desk.answerable_since_s(NOW_MS + 10**9) == NOW_MS // 1000
-    desk.resume("y", NOW_MS + 60_000)
+    desk.resume("looked into it", NOW_MS + 60_000)
     assert desk.answerable_since_s(NOW_MS + 10**9) == NOW_MS // 1000 + 60
+
+
+def test_an_operators_own_pause_says_nothing_about_what_the_node_sent(desk: OperatorDesk) -> None:
+    desk.pause("tea", NOW_MS + 5_000)
+    desk.resume("done", NOW_MS + 60_000)
+    assert desk.answerable_since_s(NOW_MS + 10**9) == NOW_MS // 1000
 
 
 def test_empty_books_answer_from_now(tmp_path: Path) -> None:
