@@ -1,4 +1,4 @@
-"""Commands that read the books, and the few that write to them: account, blocks, ledger."""
+"""Commands that read the books, and the one that writes to them: blocks, ledger."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import click
 
 from payouts.money import SAT_PER_BTC, Msat, Sat, to_msat
 from pool import ledger
-from pool.accounts import NAME, payable_address
-from pool.claims import NAME_RULE, Registry
+from pool.cli.accounts import known_account
 from pool.cli.common import (
     NARROW,
     config_option,
@@ -28,14 +27,9 @@ from pool.cli.common import (
     short,
     time_text,
 )
-from pool.config import Config
 from pool.errors import LedgerError, PoolError
 from pool.store import database
-from pool.store.claims import ClaimReader
-from pool.store.figures import PaymentRow, RewardRow
-from pool.store.inbox import InboxReader, InboxStore
 from pool.store.ledger import LedgerStore
-from pool.store.queries import MINERS, Queries
 from pool.verify import verify as verify_books
 
 ALL_SAT: Final = 21_000_000 * SAT_PER_BTC
@@ -60,146 +54,6 @@ class Amount(click.ParamType[Msat]):
         if amount_msat != int(amount_msat):
             self.fail(f"{value!r} has more than three decimals", param, ctx)
         return Msat(int(amount_msat))
-
-
-@click.group()
-def account() -> None:
-    """Make pool accounts, and look at any account."""
-
-
-@account.command("create")
-@click.argument("name", required=False)
-@config_option
-@json_option
-def account_create(name: str | None, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Make a pool account and print its claim link.
-
-    The link is shown this once: whoever has it can withdraw the account's balance.  NAME (4 to 32 of a-z, 0-9
-    and -) is made up when it is left out.
-    """
-    if name is not None and not NAME.fullmatch(name):
-        raise click.BadParameter(NAME_RULE, param_hint="NAME")
-    config = load(config_path)
-    directory = config.store.directory
-    registry = Registry(
-        ClaimReader(open_file(directory, "ledger")),  # its owner is another user's role: not made here
-        InboxStore(database.connect(directory, "inbox")),
-        now_ms,
-    )
-    username, secret = registry.create(name)
-    link = f"{config.web.public_url.rstrip('/')}/a/{secret}"
-    if as_json:
-        print_json({"username": username, "claim_link": link})
-        return
-    click.echo(f"Username:   {username}      (workers: {username}.anything)")
-    click.echo(f"Claim link: {link}")
-    click.echo("Keep the link: it is not shown again, and whoever has it can withdraw the balance.")
-
-
-@account.command("list")
-@config_option
-@json_option
-def account_list(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """List the accounts, with what they are owed in sat.
-
-    Pool accounts, and addresses that have or had a balance.
-    """
-    config = load(config_path)
-    with open_queries(config_path) as queries:
-        rows = [(name, queries.balances(name)) for name in sorted(_accounts(config, queries))]
-    if as_json:
-        print_json({name: {k: str(v) for k, v in attrs.asdict(b).items()} for name, b in rows})
-        return
-    print_table(
-        ("account", "immature", "available", "held"),
-        [(name, sat_text(b.immature), sat_text(b.available), sat_text(b.held)) for name, b in rows],
-        empty="No accounts yet: `sluice account create` makes one; an address needs none.",
-    )
-
-
-def _accounts(config: Config, queries: Queries) -> set[str]:
-    """Every pool account, also one that the book has not taken over yet, and whoever has or had a balance."""
-    directory = config.store.directory
-    names = {name.split(":")[2] for name in queries.ledger_balances() if name.startswith(MINERS)}
-    if (directory / "ledger.db").exists():
-        names |= ClaimReader(open_file(directory, "ledger")).accounts()
-    if (directory / "inbox.db").exists():
-        asked = InboxReader(open_file(directory, "inbox")).accounts_after(0)
-        names |= {new.name for _, new in asked}
-    return names
-
-
-@account.command("show")
-@click.argument("name")
-@config_option
-@json_option
-def account_show(name: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Show an account's balances, rewards and payments.
-
-    NAME is a pool account or a Bitcoin address.
-    """
-    config = load(config_path)
-    with open_queries(config_path) as queries:
-        name = _known(name, config, queries)
-        balances, payments = queries.balances(name), queries.payments(name, 50)
-        rewards = queries.rewards(name, 20)
-    if as_json:
-        print_json(
-            {
-                "account": name,
-                "balances_msat": {k: str(v) for k, v in attrs.asdict(balances).items()},
-                "rewards": [attrs.asdict(row) for row in rewards],
-                "payments": [attrs.asdict(row) for row in payments],
-            }
-        )
-        return
-    click.echo(f"{name}, in sat:")
-    for part, amount in attrs.asdict(balances).items():
-        click.echo(f"  {part:9}  {sat_text(Msat(amount)):>20}")
-    click.echo("")
-    _print_history(rewards, payments)
-
-
-def _known(name: str, config: Config, queries: Queries) -> str:
-    """The account's name in its own spelling.
-
-    Raises:
-        PoolError: there is none.
-    """
-    address = payable_address(name, config.node.network)
-    if address is not None:
-        return address
-    if name.lower() in _accounts(config, queries):
-        return name.lower()
-    raise PoolError(
-        f"{name} is no account here and no {config.node.network} address: `sluice account list` has all names"
-    )
-
-
-def _print_history(rewards: list[RewardRow], payments: list[PaymentRow]) -> None:
-    print_table(
-        ("rewarded (UTC)", "height", "block", "state", "sat"),
-        [
-            (
-                time_text(r.time_ms),
-                "?" if r.height is None else r.height,
-                short(r.block_hash),
-                r.state or "?",
-                sat_text(r.amount_msat),
-            )
-            for r in rewards
-        ],
-        empty="No rewards yet.",
-    )
-    click.echo("")
-    print_table(
-        ("paid (UTC)", "way", "state", "sat", "reference"),
-        [
-            (time_text(p.created_ms), p.way, p.state, sat_text(p.amount_msat), short(p.reference))
-            for p in payments
-        ],
-        empty="No payments yet.",
-    )
 
 
 @click.command()
@@ -288,7 +142,7 @@ def ledger_statement(name: str, config_path: Path, as_json: bool, limit: int) ->
     """
     config = load(config_path)
     with open_queries(config_path) as queries:
-        name = _known(name, config, queries)
+        name = known_account(name, config, queries)
         rows = queries.statement(name, limit)
     if as_json:
         print_json([attrs.asdict(row) for row in rows])
@@ -336,4 +190,4 @@ def ledger_deposit(
         click.echo(f"This deposit, {reference!r}, is booked already; nothing was written.")
 
 
-COMMANDS: Final = (account, blocks, ledger_group)
+COMMANDS: Final = (blocks, ledger_group)
