@@ -178,9 +178,7 @@ def test_payer_and_node_killed_while_held_each_end_is_found_out(
         assert bench.live(books, die_at="after node.pay", **IMPATIENT) == -SIGKILL
         bench.wait_until_held(holds[account])
 
-    rig.pool.kill()
-    rig.pool.start()
-    rig.wait_for_channel()
+    kill_and_start_node(rig)
     for account in (ALICE, BOB):
         assert_hold_intact(rig, books, account)
     wallet.settle(rig.wallet, holds[ALICE])
@@ -192,6 +190,27 @@ def test_payer_and_node_killed_while_held_each_end_is_found_out(
     assert_paid_once(rig, books, AMOUNT, ALICE)
     assert_given_back(rig, books, BOB)
     wait_until("the wallet has it", lambda: earned() == AMOUNT_SAT, 10.0)
+
+
+def test_a_living_payer_whose_node_is_killed_while_the_payment_is_held_pays_exactly_once(
+    bench: Bench, earned: Callable[[], int]
+) -> None:
+    books, held = bench.held()
+    life = bench.payers.begin(books, electrum_of(bench.rig))
+    bench.wait_until_held(held)
+    kill_and_start_node(bench.rig)
+    assert_hold_intact(bench.rig, books)
+    wallet.settle(bench.rig.wallet, held)
+    assert life.end() == 0
+    assert_paid_once(bench.rig, books, AMOUNT)
+    wait_until("the wallet has it", lambda: earned() == AMOUNT_SAT, 10.0)
+
+
+def kill_and_start_node(rig: Rig) -> None:
+    rig.pool.kill()
+    rig.pool.start()
+    rig.pool.rpc("add_peer", connection_string=rig.wallet.rpc("nodeid"))  # else the peer may take 20 s
+    rig.wait_for_channel()
 
 
 def unsettled_sat(rig: Rig) -> int:
