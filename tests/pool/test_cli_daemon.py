@@ -152,7 +152,7 @@ def test_a_port_that_is_taken_ends_the_role_with_the_mend(tmp_path: Path) -> Non
         configure(tmp_path, on_port(port))
         connect(tmp_path, "ledger").close()  # or the web would wait for the book to make it
         done = run(tmp_path, "run", "--role", "web", status=2)
-    line = next(line for line in done.stderr.splitlines() if "could not start" in line)
+    line = next(line for line in done.stderr.splitlines() if "web.listen[0]" in line)
     assert f"web.listen[0]: tcp:{port}:interface=127.0.0.1" in line
     assert "Address already in use" in line
     assert "choose another" in line
