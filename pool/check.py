@@ -22,13 +22,12 @@ from payouts.errors import PayoutError
 from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
 from payouts.money import floor_sat
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
-from pool.chain.node import ChainRefused, ChainUnavailable, WrongCredentials
+from pool.chain.node import CHAINS, ChainRefused, ChainUnavailable, WrongCredentials
 from pool.config import Config, LightningConfig
 from pool.errors import PoolError, StoreError
 from pool.store.database import FILES, connect_to_read, schema_number
 from pool.store.operator import is_running
 
-CHAINS: Final = {"mainnet": "main", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
 HTTP_TIMEOUT_S: Final = 10
 KEY_BYTES: Final = 32
 

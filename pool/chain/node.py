@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 import attrs
 
@@ -10,6 +10,9 @@ from payouts.money import Sat
 from pool.chain.template import Template
 from pool.errors import ChainError
 from stratum.units import Height
+
+CHAINS: Final = {"mainnet": "main", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
+"""What a node calls the networks of the configuration (getblockchaininfo, ``chain``)."""
 
 
 class ChainUnavailable(ChainError):

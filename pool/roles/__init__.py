@@ -50,18 +50,21 @@ def run_one(config: Config, name: str, *, supervised: bool) -> int:
     _log_to_stderr()
     log = Logger(namespace=f"sluice.{name}")
     status = 0
-    role = ROLES[name](
-        Context(config=config, reactor=reactor, wall=time.time, log=log)  # noqa: TID251 -- as above
-    )
 
-    def failed(failure: Failure) -> None:
+    def give_up(error: BaseException | None) -> None:
         nonlocal status
-        status = USAGE if isinstance(failure.value, ConfigError | CannotListenError) else FAILED
-        log.error("{role} could not start: {error}", role=name, error=failure.getErrorMessage())
-        if not isinstance(failure.value, PoolError | CannotListenError):
-            log.failure("unexpected", failure)
+        status = USAGE if isinstance(error, ConfigError | CannotListenError) else FAILED
+        log.error("{role} could not start: {error}", role=name, error=str(error))
         reactor.callLater(0, _stop, reactor)
 
+    def failed(failure: Failure) -> None:
+        if not isinstance(failure.value, PoolError | CannotListenError):
+            log.failure("{role} met a bug", failure, role=name)
+        give_up(failure.value)
+
+    role = ROLES[name](
+        Context(config, reactor, wall=time.time, log=log, give_up=give_up)  # noqa: TID251 -- as above
+    )
     with sole_role(config.store.directory, role.lock):
         if supervised:
             # a signal to the whole group (Ctrl-C) is the supervisor's: it tells us, once

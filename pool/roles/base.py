@@ -32,12 +32,14 @@ class Context:
         reactor: the real one.
         wall: Unix seconds.
         log: the role's logger.
+        give_up: ends the role with an error that no retry mends; a ConfigError ends the whole pool.
     """
 
     config: Config
     reactor: Any
     wall: Callable[[], float]
     log: Logger
+    give_up: Callable[[Exception], None]
 
     def now_ms(self) -> int:
         """Unix milliseconds."""

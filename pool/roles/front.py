@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IListeningPort
 from pool.accounts import Doorkeeper
 from pool.chain import saved
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
+from pool.chain.node import CHAINS
+from pool.errors import ConfigError
 from pool.metrics import FrontMetrics
 from pool.roles.base import Context, Loops
 from pool.sharelog import ShareLog
@@ -25,6 +27,7 @@ from stratum.options import Options
 from stratum.server import StratumServer
 
 COUNTS_EVERY_S: Final = 30.0
+CHAIN_EVERY_S: Final = 1.0
 
 
 class _Observer:
@@ -71,6 +74,7 @@ class FrontRole:
         self._ports: list[IListeningPort] = []
         self._log: ShareLog | None = None
         self._loops = Loops(context)
+        self._following = False
         self.lock = f"front-{context.config.stratum.front_id}"
 
     async def start(self) -> None:
@@ -105,7 +109,7 @@ class FrontRole:
             observer,
         )
         work.watch(lambda job: metrics.template(work.template_s or 0.0))
-        work.start()
+        self._loops.add("Asking the node for its chain", self._check_chain, CHAIN_EVERY_S)
 
         async def count() -> None:
             store.count_rejected(observer.take_rejected(), context.now_ms() // 3_600_000 * 3600)
@@ -114,6 +118,19 @@ class FrontRole:
         for number, description in enumerate(config.stratum.listen):
             port = await context.listen(f"stratum.listen[{number}]", description, self._server.factory)
             self._ports.append(port)
+
+    async def _check_chain(self) -> None:
+        """Follow the node once it is known to be on the configured network; give up when it is not."""
+        if self._node is None or self._work is None:
+            return
+        chain, network = (await self._node.chain_info()).chain, self._context.config.node.network
+        if chain != CHAINS[network]:
+            self._work.stop()
+            text = f"the node is on {chain}, node.network says {network}: mend one of them"
+            self._context.give_up(ConfigError(text))
+        elif not self._following:
+            self._following = True
+            self._work.start()
 
     async def _make_good(self, store: ShareStore, share_log: ShareLog, work: Work) -> None:
         """Log what an earlier run saved but never logged, and submit what no node ever answered to.

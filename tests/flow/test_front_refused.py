@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 from pathlib import Path
 
-from tests.fakes_node import PASSWORD, USER, StandIn
+from tests.fakes_node import PASSWORD, USER
 from tests.flow.conftest import MakeFront
 from tests.flow.front import Front
 from tests.flow.miner import Miner
@@ -62,15 +63,23 @@ def test_wrong_credentials_are_told_once_without_the_password_and_tried_again(ma
         assert front.program.running
     front.terminate()
 
-    assert "Asking the node for its tip failed, trying again" in front.log_text()
-    assert front.log_text().count("Asking the node for its tip failed") == 1
+    assert "Asking the node for its chain failed, trying again" in front.log_text()
+    assert front.log_text().count("Asking the node for its chain failed") == 1
     assert WRONG not in front.log_text()
     assert "Traceback" not in front.log_text()
 
 
-def test_work_begins_when_the_node_s_cookie_becomes_right(
-    node: StandIn, make_front: MakeFront, tmp_path: Path
-) -> None:
+def test_a_node_on_another_network_is_not_mined_on(make_front: MakeFront) -> None:
+    front = make_front()
+    text = front.config.read_text()
+    front.config.write_text(re.sub(r'network = "\w+"', 'network = "testnet4"', text))
+
+    said = refused(front)
+
+    assert "node.network says testnet4: mend one of them" in said
+
+
+def test_work_begins_when_the_node_s_cookie_becomes_right(make_front: MakeFront, tmp_path: Path) -> None:
     cookie = tmp_path / "cookie"
     cookie.write_text(f"{USER}:{WRONG}")
     front = make_front(cookie=cookie)
@@ -82,7 +91,5 @@ def test_work_begins_when_the_node_s_cookie_becomes_right(
 
     with Miner(front.port, "alpha.rig") as miner:
         assert miner.submit(miner.share()) is None
-    front.wait_for_log("Asking the node for its tip works again")
-    node.chain.grow()
-    front.wait_for_log("Waiting for the node's next template works again")
+    front.wait_for_log("Asking the node for its chain works again")
     front.terminate()
