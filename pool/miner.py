@@ -71,9 +71,7 @@ def mine(
     pace: float | None = None,
     count: int | None = None,
 ) -> Totals:
-    """Mine until stopped, done or refused; a lost connection is made again, with growing pauses.
-
-    Blocks the calling thread.
+    """Mine in this thread until stopped, done or refused; lost connections are made again, ever slower.
 
     Args:
         url: ``stratum+tcp://host:port``.

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from payouts.money import Msat, to_msat
 from pool import ledger
+from pool.chain.persistence import Trouble
 from pool.chain.node import ChainInfo, ChainUnavailable, CoinbaseOutput, HeaderInfo
 from pool.errors import ChainError, LedgerError
 from pool.rewards import pplns
@@ -107,6 +108,7 @@ class Settler:
         self._policy = policy
         self._maturity = maturity
         self._wall_ms = wall_ms
+        self._trouble = Trouble("Asking the node about blocks")
         self._seen_tip: ChainInfo | None = None
 
     async def step(self) -> Sequence[Change]:
@@ -120,9 +122,12 @@ class Settler:
         try:
             tip = await self._chain.chain_info()
             # depth and membership of the chain change with the tip alone: nothing to ask while it stays
-            return [] if tip == self._seen_tip else await self._follow_all(tip)
+            if tip == self._seen_tip:
+                return []
+            return await self._follow_all(tip)
         except ChainUnavailable as error:
-            self._log.warn("The node could not be asked about blocks: {error}", error=str(error))
+            self._trouble.failed(error)
+            self._seen_tip = None  # when it answers again, all are looked at, and it is said that it does
             return []
 
     def _take_over(self) -> bool:
@@ -145,7 +150,7 @@ class Settler:
                 if header is not None:
                     changes += await self._follow(block, header, tip, depths)
             except ChainUnavailable as error:
-                self._log.warn("The node could not be asked about blocks: {error}", error=str(error))
+                self._trouble.failed(error)
                 whole = False
                 break
             except ChainError as error:
@@ -156,6 +161,8 @@ class Settler:
         with self._store.transaction():
             self._store.blocks.note(depths, now_ms)
         self._seen_tip = tip if whole else None
+        if whole:
+            self._trouble.worked()
         return changes
 
     async def _follow(

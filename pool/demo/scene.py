@@ -7,7 +7,9 @@ import ssl
 import subprocess
 import sys
 import urllib.request
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any, Final
 
 import attrs
@@ -79,47 +81,22 @@ def _config(scene: Scene) -> str:
         f"ssl:{scene.web_port}:interface=127.0.0.1:privateKey={scene.directory}/site.key"
         f":certKey={scene.directory}/site.pem"
     )
-    return f"""[node]
-network = "regtest"
-url = {json.dumps(scene.rig.bitcoind.url)}
-poll_s = 0.25
-{users}
-
-[stratum]
-listen = ["tcp:{scene.stratum_port}:interface=127.0.0.1"]
-start_difficulty = {SHARE_DIFFICULTY}
-minimum_difficulty = {SHARE_DIFFICULTY}
-vardiff = false
-job_interval_s = 10.0
-
-[rewards]
-window = 8
-fee_bps = 100
-maturity_confirmations = {MATURITY}
-
-[lightning]
-kind = "electrum"
-url = {json.dumps(lightning.url)}
-user = {json.dumps(lightning.login.user)}
-password = {json.dumps(lightning.login.password)}
-maximum_sat = {MAXIMUM_SAT}
-
-[onchain]
-wallet = "sluice"
-threshold_sat = {THRESHOLD_SAT}
-confirmations = {BATCH_CONFIRMATIONS}
-fee_rate_sat_vb = 5
-interval_s = 5.0
-address_stock = 20
-
-[web]
-listen = [{json.dumps(listen)}]
-public_url = {json.dumps(scene.site)}
-name = "Sluice demo"
-
-[store]
-directory = "data"
-"""
+    template = Template(files("pool.demo").joinpath("demo.toml").read_text(encoding="utf-8"))
+    return template.substitute(
+        users=users,
+        node_url=json.dumps(scene.rig.bitcoind.url),
+        stratum_port=scene.stratum_port,
+        share_difficulty=SHARE_DIFFICULTY,
+        maturity=MATURITY,
+        lightning_url=json.dumps(lightning.url),
+        lightning_user=json.dumps(lightning.login.user),
+        lightning_password=json.dumps(lightning.login.password),
+        maximum_sat=MAXIMUM_SAT,
+        threshold_sat=THRESHOLD_SAT,
+        batch_confirmations=BATCH_CONFIRMATIONS,
+        web_listen=json.dumps(listen),
+        public_url=json.dumps(scene.site),
+    )
 
 
 def start_pool(scene: Scene) -> Program:

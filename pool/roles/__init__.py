@@ -35,7 +35,7 @@ from pool.supervisor import USAGE, Supervisor
 
 ROLES: dict[str, type[Role]] = {"front": FrontRole, "book": BookRole, "payer": PayerRole, "web": WebRole}
 FAILED = 1
-CHATTY: Final = ("twisted.web.client", "twisted.internet.base", "-")
+CHATTY: Final = ("twisted.web.client", "-")
 """Namespaces of Twisted that tell at level info of each connection that they open."""
 
 

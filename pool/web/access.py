@@ -38,6 +38,7 @@ def redacted(uri: bytes) -> str:
 class AccessLog(Site):
     """An HTTP factory whose access log has redacted paths, and neither queries nor referrers."""
 
+    noisy = False
     _events = Logger()
 
     def log(self, request: Request) -> None:
