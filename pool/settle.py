@@ -17,8 +17,8 @@ from twisted.logger import Logger
 
 from payouts.money import Msat, to_msat
 from pool import ledger
-from pool.chain.persistence import Trouble
 from pool.chain.node import ChainInfo, ChainUnavailable, CoinbaseOutput, HeaderInfo
+from pool.chain.persistence import Trouble
 from pool.errors import ChainError, LedgerError
 from pool.rewards import pplns
 from pool.shares import Chunk, Slice, Window, cut
