@@ -45,6 +45,7 @@ class Settings:
         front_id: of this front.
         hashes_per_share: expected, so that a share costs real work, but little.
         job_interval_s: between jobs on the same tip.
+        flush_ms: how long accepted shares wait to be written together.
     """
 
     url: str
@@ -54,6 +55,7 @@ class Settings:
     front_id: int = 0
     hashes_per_share: int = HASHES_PER_SHARE
     job_interval_s: float = 30.0
+    flush_ms: float = 5.0
 
     def text(self, port: int, store: Path) -> str:
         """The sluice.toml; JSON's strings and numbers are TOML's too."""
@@ -73,6 +75,7 @@ start_difficulty = {difficulty}
 minimum_difficulty = {difficulty}
 vardiff = false
 job_interval_s = {self.job_interval_s}
+flush_ms = {self.flush_ms}
 
 [store]
 directory = {json.dumps(str(store))}

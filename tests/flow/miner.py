@@ -51,8 +51,16 @@ class Miner:
 
     def ask(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
         """Send a request; its answer."""
+        self.send(method, params)
+        return self.answer()
+
+    def send(self, method: str, params: Sequence[Any]) -> None:
+        """Send a request and wait for nothing."""
         self._number += 1
         self._link.send(self._number, method, list(params))
+
+    def answer(self) -> dict[str, Any]:
+        """The answer to what was sent last."""
         end = time.monotonic() + _DEADLINE_S
         while not self._answers:
             self._hear(end)

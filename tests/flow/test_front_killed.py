@@ -9,6 +9,7 @@ from tests.fakes_node import StandIn
 from tests.flow.conftest import MakeFront
 from tests.flow.front import ACCOUNTS, Front, query, rows_by_worker_and_job
 from tests.flow.load import Load
+from tests.flow.miner import Miner
 
 CONNECTIONS = 60
 KILLS = 4
@@ -79,3 +80,18 @@ def test_after_a_clean_stop_the_log_has_exactly_the_shares_that_were_acknowledge
     assert accepted.total() >= 2 * SHARES_BETWEEN
     assert rows_by_worker_and_job(front.store) == accepted
     assert load.refused() == {}
+
+
+def test_a_clean_stop_writes_and_answers_what_was_still_waiting_for_its_turn(make_front: MakeFront) -> None:
+    front = make_front(flush_ms=60_000.0)
+    front.start()
+    with Miner(front.port, "alpha.rig") as miner, Miner(front.port, "bravo.rig") as other:
+        miner.send("mining.submit", miner.share())
+        # sent later and answered at once: by now the share has been judged and waits
+        assert other.ask("mining.ping", [])["result"] == "pong"
+        assert rows_by_worker_and_job(front.store) == {}
+
+        front.terminate()
+
+        assert miner.answer()["result"] is True
+    assert rows_by_worker_and_job(front.store).total() == 1
