@@ -143,16 +143,3 @@ def test_a_daemon_that_is_down_answers_nothing_and_loses_nothing(rig: Rig) -> No
     assert isinstance(run(node.pay(invoice, decode(invoice).payment_hash, FEE)), PayUnknown)
     with pytest.raises(NodeUnavailable):
         run(node.lookup(decode(invoice).payment_hash, 0, 1 << 40))
-
-
-def test_a_daemon_without_its_wallet_is_a_node_that_is_not_there(rig: Rig) -> None:
-    invoice, node = rig.wallet.invoice(10), node_of(rig)
-    payment_hash = decode(invoice).payment_hash
-    rig.pool.rpc("close_wallet")
-    try:
-        with pytest.raises(NodeUnavailable):
-            run(node.lookup(payment_hash, 0, 1 << 40))
-        assert isinstance(run(node.pay(invoice, payment_hash, FEE)), PayUnknown)
-    finally:
-        rig.pool.rpc("load_wallet")
-        rig.wait_for_channel()
