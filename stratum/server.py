@@ -29,7 +29,7 @@ from stratum.jobs import Job
 from stratum.options import Options
 from stratum.ports import Authorizer, JobFeed, Observer, ShareSink, Solution, Unobserved
 from stratum.session import Session
-from stratum.transport import Socket, plain_tcp, send_now
+from stratum.transport import Socket, lengthen_queue, plain_tcp, send_now
 
 _SWEEP_S = 5.0
 _FAREWELL_S = 2.0
@@ -206,7 +206,7 @@ class StratumServer:
 
     def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
         """Listen; the port is closed by ``stop``."""
-        return endpoint.listen(self.factory).addCallback(self._listening)
+        return endpoint.listen(self.factory).addCallback(lengthen_queue).addCallback(self._listening)
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
         self._ports.append(port)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet import tcp
+from twisted.internet.interfaces import IListeningPort
+
+BACKLOG: Final = 4096
+"""Connections that may wait to be taken; the kernel makes it net.core.somaxconn, if that is less."""
 
 
 class Socket(Protocol):
@@ -33,6 +37,16 @@ class Socket(Protocol):
     def abortConnection(self) -> None:  # noqa: N802
         """ITCPTransport."""
         ...
+
+
+def lengthen_queue(port: IListeningPort) -> IListeningPort:
+    """Let more connections wait than Twisted's 50: miners that lost a pool come back all at once.
+
+    Whoever finds the queue full is not refused but ignored, and tries again a second later, then two, four…
+    """
+    if isinstance(port, tcp.Port):
+        port.socket.listen(BACKLOG)  # a second call only changes the length
+    return port
 
 
 def plain_tcp(transport: object) -> tcp.Server | None:

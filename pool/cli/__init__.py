@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pool.cli import accounts, books, daemon, money, trial
+from pool.cli import accounts, bench, books, daemon, money, trial
 
 
 class _InOrder(click.Group):
@@ -28,5 +28,12 @@ def sluice() -> None:
     """  # noqa: D301 -- click's mark for lines to be left as they are
 
 
-for command in (*daemon.COMMANDS, *money.COMMANDS, *accounts.COMMANDS, *books.COMMANDS, *trial.COMMANDS):
+for command in (
+    *daemon.COMMANDS,
+    *money.COMMANDS,
+    *accounts.COMMANDS,
+    *books.COMMANDS,
+    *trial.COMMANDS,
+    *bench.COMMANDS,
+):
     sluice.add_command(command)

@@ -25,6 +25,7 @@ from pool.work import Settings, Work
 from stratum.errors import Code
 from stratum.options import Options
 from stratum.server import StratumServer
+from stratum.transport import lengthen_queue
 
 COUNTS_EVERY_S: Final = 30.0
 CHAIN_EVERY_S: Final = 1.0
@@ -117,7 +118,7 @@ class FrontRole:
         self._loops.add("Counting rejected shares", count, COUNTS_EVERY_S)
         for number, description in enumerate(config.stratum.listen):
             port = await context.listen(f"stratum.listen[{number}]", description, self._server.factory)
-            self._ports.append(port)
+            self._ports.append(lengthen_queue(port))
 
     async def _check_chain(self) -> None:
         """Follow the node once it is known to be on the configured network; give up when it is not."""

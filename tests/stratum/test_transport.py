@@ -6,7 +6,7 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 
-from stratum.transport import plain_tcp, send_now
+from stratum.transport import BACKLOG, lengthen_queue, plain_tcp, send_now
 
 
 class Kernel(tcp.Server):
@@ -45,3 +45,20 @@ def test_only_plain_tcp_goes_the_short_way() -> None:
     kernel.TLS = True
     assert plain_tcp(kernel) is None
     assert plain_tcp(StringTransport()) is None  # type: ignore[no-untyped-call]
+
+
+class Listening(tcp.Port):
+    """A port that remembers how long its queue was made; it is its own socket."""
+
+    def __init__(self) -> None:
+        self.socket = self
+        self.backlog = 50
+
+    def listen(self, backlog: int) -> None:
+        self.backlog = backlog
+
+
+def test_a_port_lets_a_whole_pool_of_miners_wait() -> None:
+    port = Listening()
+    lengthen_queue(port)
+    assert port.backlog == BACKLOG

@@ -1,0 +1,1 @@
+"""Benchmarks: figures of a running pool, measured from outside."""

@@ -1,0 +1,133 @@
+"""A node stand-in for benchmarks: templates as hard as mainnet's over real HTTP, and a new tip on demand.
+
+A real node on regtest makes every share a block; this one keeps every share a share.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Final
+
+NBITS: Final = 0x17034219
+"""Mainnet's at the end of 2023: no benchmark finds a block by accident."""
+CURTIME_S: Final = 1_700_000_000
+TRANSACTIONS: Final = 3_000
+"""As many as in a usual block: 12 merkle branches."""
+USER, PASSWORD = "front", "bench"
+_LONGPOLL_S: Final = 60.0
+
+
+class BenchNode:
+    """Serves templates until its context ends.  Attributes: the height of the block being sought."""
+
+    def __init__(self) -> None:
+        self.height = 800_000
+        self._changed = threading.Condition()
+        self._over = False
+        self._transactions = [_transaction(number) for number in range(TRANSACTIONS)]
+        self._server = _Server(("127.0.0.1", 0), _Requests)
+        self._server.node = self
+
+    @property
+    def url(self) -> str:
+        """Of its RPC."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> BenchNode:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def find_block(self) -> None:
+        """Somebody found a block: longpolls answer with work on a new tip."""
+        with self._changed:
+            self.height += 1
+            self._changed.notify_all()
+
+    def answer(self, method: str, params: list[Any]) -> Any:
+        """The result of a call; KeyError for one that a front never makes."""
+        calls: dict[str, Callable[[], Any]] = {
+            "getblocktemplate": lambda: self._template(params[0].get("longpollid")),
+            "getbestblockhash": self._tip,
+            "getblockchaininfo": self._info,
+            "submitblock": lambda: "high-hash",
+        }
+        return calls[method]()
+
+    def _tip(self) -> str:
+        return sha256(self.height.to_bytes(4, "big")).hexdigest()
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "chain": "regtest",
+            "blocks": self.height - 1,
+            "headers": self.height - 1,
+            "bestblockhash": self._tip(),
+            "initialblockdownload": False,
+        }
+
+    def _template(self, known: str | None) -> dict[str, Any]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or self._tip() != known, _LONGPOLL_S)
+            return {
+                "version": 0x20000000,
+                "rules": ["csv", "!segwit", "taproot"],
+                "previousblockhash": self._tip(),
+                "transactions": self._transactions,
+                "coinbasevalue": 312_500_000,
+                "longpollid": self._tip(),
+                "mintime": CURTIME_S - 600,
+                "curtime": CURTIME_S,
+                "bits": f"{NBITS:08x}",
+                "height": self.height,
+                "default_witness_commitment": "6a24aa21a9ed" + "22" * 32,
+            }
+
+
+def _transaction(number: int) -> dict[str, str]:
+    """Made up: a front never looks inside."""
+    txid = sha256(number.to_bytes(4, "big")).hexdigest()
+    return {"data": "02" * 100, "txid": txid, "hash": txid}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    node: BenchNode
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A front that stops hangs up on its longpoll."""
+
+
+class _Requests(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_POST(self) -> None:
+        """One JSON-RPC call."""
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        document: dict[str, Any] = {"result": None, "error": None, "id": request["id"]}
+        try:
+            document["result"] = self.server.node.answer(request["method"], request["params"])
+        except KeyError:
+            document["error"] = {"code": -32601, "message": "Method not found"}
+        body = json.dumps(document).encode()
+        self.send_response(500 if document["error"] else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
