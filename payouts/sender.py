@@ -16,8 +16,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from payouts.claims import ClaimTerms, judge
+from payouts.claims import ClaimTerms, Judged, judge
 from payouts.errors import NodeUnavailable
+from payouts.money import Msat
 from payouts.payment import MOVES, Event, advance
 from payouts.ports import (
     Book,
@@ -164,21 +165,25 @@ class Sender:
         if not claims:
             return 0
         stopped = self._book.stopped()
+        outbound = Msat(0)
         if stopped is None:
-            await self._node.outbound()  # a claim is worth taking only while there is a node to pay it
+            outbound = await self._node.outbound()  # a claim is worth taking only while a node can pay it
             self._found()
         for claim in claims:
             if not self._running:
                 break
             if stopped is None:
-                self._consider(claim)
+                self._consider(claim, outbound)
             else:
                 self._book.refuse(claim, "payouts are paused: try again later", self._now_ms())
         return len(claims)
 
-    def _consider(self, claim: Claim) -> None:
+    def _consider(self, claim: Claim, outbound: Msat) -> None:
         now_ms = self._now_ms()
         judged = judge(claim, self._options.terms, self._own_nodes, now_ms)
+        if isinstance(judged, Judged) and judged.intent.amount > outbound:
+            # taking it would tell the wallet OK for a payment that fails at once
+            judged = NotTaken("the pool cannot send so much over Lightning now: try less, or later")
         if isinstance(judged, NotTaken):
             self._book.refuse(claim, judged.reason, now_ms)
             self.log.info("Claim {claim} was refused: {reason}", claim=claim.claim_id, reason=judged.reason)
