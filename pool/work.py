@@ -166,7 +166,7 @@ class Work:
         self.heard_s = self._clock.seconds()
         if self._newest is None:
             self._make_job(template)  # an address may have come
-        elif self.heard_s - self._newest.at_s >= self._settings.job_interval_s:
+        elif self._is_due(self._newest):
             await self._fetch()
 
     async def _fetch(self) -> None:
@@ -180,30 +180,46 @@ class Work:
         self.template_s = self.heard_s = self._clock.seconds()
         newest = self._newest
         moved = newest is None or newest.job.prev_hash != template.prev_hash
-        if moved or (newest and self.heard_s - newest.at_s >= self._settings.job_interval_s):
+        if moved or (newest and self._is_due(newest)):
             self._make_job(template)
 
+    def _is_due(self, newest: _Made) -> bool:
+        """Whether a fresh job is due; half a poll early, since the next one would be more than that late."""
+        age_s = self._clock.seconds() - newest.at_s
+        return age_s >= self._settings.job_interval_s - self._settings.poll_s * 0.5
+
+    def extra(self) -> Job | None:
+        """One more job on the newest template, told to nobody; None when there is no work to hand out."""
+        if self._template is None or self.current() is None:
+            return None
+        made = self._make(self._template, clean=False)
+        return None if made is None else made.job
+
     def _make_job(self, template: Template) -> None:
-        before, self._newest = self._newest, None
+        before = self._newest
+        clean = before is None or before.job.prev_hash != template.prev_hash
+        self._newest = self._make(template, clean=clean)
+        if self._newest is not None:
+            for listener in self._listeners:
+                listener(self._newest.job)
+
+    def _make(self, template: Template, *, clean: bool) -> _Made | None:
         try:
             paid = self._next_address()
         except PoolError as error:
             self._address_trouble.failed(error)
-            return
+            return None
         if paid is None:
             self._address_trouble.failed("there is none in the store: is the payer running?")
-            return
+            return None
         self._address_trouble.worked()
-        job = self._build(
-            template, paid[1], clean=before is None or before.job.prev_hash != template.prev_hash
-        )
+        job = self._build(template, paid[1], clean=clean)
         now_s = self._clock.seconds()
-        self._newest = self._made[job.id] = _Made(job, template, paid[0], now_s)
-        for old in [made.job.id for made in self._made.values() if now_s - made.at_s > KEEP_JOBS_S]:
+        made = self._made[job.id] = _Made(job, template, paid[0], now_s)
+        for old in [each.job.id for each in self._made.values() if now_s - each.at_s > KEEP_JOBS_S]:
             del self._made[old]
         log.debug("Made job {job} at height {height}", job=job.id, height=job.height, clean=job.clean)
-        for listener in self._listeners:
-            listener(job)
+        return made
 
     def _build(self, template: Template, script: bytes, *, clean: bool) -> Job:
         job_id = self._next_id()

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from stratum import wire
+from stratum import announce
 from stratum.jobs import Job
 from stratum.options import STALE_GRACE_S
 from stratum.units import Difficulty, difficulty_from_target
@@ -48,10 +48,18 @@ def _network_difficulty(job: Job, before: Posted | None) -> Difficulty:
 
 
 class Board:
-    """Shared by all connections of a front, since the same header may come in through any of them."""
+    """Shared by all connections of a front, since the same header may come in through any of them.
+
+    Attributes:
+        current: what everybody is to work on; None before the first job.
+        extra: the newest job beside it on the same tip, for those who needed one of their own.
+        seen: digests of the headers that were credited on this tip.
+    """
 
     def __init__(self) -> None:
         self.current: Posted | None = None
+        self.extra: Posted | None = None
+        self._extras: list[Posted] = []
         self._posted: dict[str, Posted] = {}
         self._numbers = 0
         self.seen: set[bytes] = set()
@@ -61,27 +69,45 @@ class Board:
     def post(self, job: Job, now: float) -> Posted:
         """Put up a new job; the ones before it go stale, at once on another tip, else after the grace."""
         before = self.current
+        posted = self._make(job)
+        for replaced in (before, *self._extras):
+            if replaced is not None:
+                replaced.until = now + STALE_GRACE_S
+        self._extras, self.extra = [], None
+        if before is not None and posted.new_tip:
+            self._change_tip(before.job.prev_hash, job.prev_hash)
+        self.current = posted
+        self._keep(posted)
+        return posted
+
+    def post_extra(self, job: Job) -> Posted | None:
+        """Put up a job beside the current one; None when it is on another tip."""
+        if self.current is None or self.current.job.prev_hash != job.prev_hash:
+            return None
+        self.extra = posted = self._make(job)
+        self._extras.append(posted)
+        self._keep(posted)
+        return posted
+
+    def _make(self, job: Job) -> Posted:
+        before = self.current
         new_tip = before is None or before.job.prev_hash != job.prev_hash
         self._numbers += 1
-        clean = wire.notify(job, clean=True)
-        posted = Posted(
+        clean = announce.notify(job, clean=True)
+        return Posted(
             job=job,
             number=self._numbers,
             tip_number=(before.tip_number if before else 0) + new_tip,
             new_tip=new_tip,
             network_difficulty=_network_difficulty(job, before),
-            notify=clean if job.clean or new_tip else wire.notify(job, clean=False),
+            notify=clean if job.clean or new_tip else announce.notify(job, clean=False),
             notify_clean=clean,
         )
-        if before is not None:
-            before.until = now + STALE_GRACE_S
-            if new_tip:
-                self._change_tip(before.job.prev_hash, job.prev_hash)
-        self.current = posted
-        self._posted[job.id] = posted
+
+    def _keep(self, posted: Posted) -> None:
+        self._posted[posted.job.id] = posted
         if len(self._posted) > _MOST_JOBS:
             del self._posted[next(iter(self._posted))]
-        return posted
 
     def _change_tip(self, old: bytes, new: bytes) -> None:
         kept_for, kept = self._seen_before

@@ -25,5 +25,13 @@ class Refusal:
     code: Code
 
 
-Effect = bytes | Credit | Refusal | Solution
+@attrs.frozen
+class FreshJob:
+    """Put the miner on a job that it has not seen, at once: the difficulty cannot wait, or it came back.
+
+    What is written before this one goes out before the job.
+    """
+
+
+Effect = bytes | Credit | Refusal | Solution | FreshJob
 """``bytes`` are lines to send."""

@@ -21,13 +21,18 @@ class Extranonces:
         self._next = 0
         self._live: set[int] = set()
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether all 2^24 are in use."""
+        return len(self._live) >= _SUFFIXES
+
     def take(self) -> bytes:
         """A value that no live connection has.
 
         Raises:
             StratumError: all 2^24 are in use.
         """
-        if len(self._live) >= _SUFFIXES:
+        if self.exhausted:
             raise StratumError("every extranonce1 of this front is in use")
         while self._next in self._live:
             self._next = (self._next + 1) % _SUFFIXES

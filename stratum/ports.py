@@ -73,6 +73,13 @@ class JobFeed(Protocol):
         """Call the listener with each new job, from now on."""
         ...
 
+    def extra(self) -> Job | None:
+        """One more job like the current one, but with a coinbase of its own, told to no listener.
+
+        For miners whose difficulty has to change at once.  None when there is none to be had.
+        """
+        ...
+
 
 class ShareSink(Protocol):
     """Where judged work goes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import assert_never
 
@@ -23,11 +24,13 @@ from zope.interface import implementer
 
 from stratum.board import Board, Posted
 from stratum.commit import GroupCommit
-from stratum.effects import Credit, Effect, Refusal
+from stratum.effects import Credit, Effect, FreshJob, Refusal
+from stratum.extra import ExtraJobs
 from stratum.extranonce import Extranonces
 from stratum.jobs import Job
 from stratum.options import Options
 from stratum.ports import Authorizer, JobFeed, Observer, ShareSink, Solution, Unobserved
+from stratum.returning import Returning
 from stratum.session import Session
 from stratum.transport import Socket, lengthen_queue, plain_tcp, send_now
 
@@ -89,6 +92,10 @@ class Connection(Protocol):
                 self._say(effect.line, lines)
             case Solution():
                 server.sink.solved(effect)
+            case FreshJob():
+                self._write(b"".join(lines))
+                lines.clear()
+                server.offer_fresh(self)
             case _:
                 assert_never(effect)
 
@@ -151,12 +158,13 @@ class StratumFactory(Factory):
 
     noisy = False
 
-    def __init__(self, server: StratumServer) -> None:
+    def __init__(self, server: StratumServer, options: Options) -> None:
         self._server = server
+        self._options = options
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:
         """A connection, or None (the socket is closed) at the limit or while stopping."""
-        return self._server.connection()
+        return self._server.connection(self._options)
 
 
 class StratumServer:
@@ -170,6 +178,7 @@ class StratumServer:
         options: the operator's settings.
         wall: Unix time in seconds, for the shares.
         observer: told what happens, for metrics.
+        token: so many random bytes, for session ids.
     """
 
     log = Logger()
@@ -183,17 +192,19 @@ class StratumServer:
         options: Options,
         wall: Callable[[], float],
         observer: Observer | None = None,
+        token: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.sink = sink
         self.clock = clock
         self.wall = wall
         self.observer: Observer = observer or Unobserved()
-        self.factory = StratumFactory(self)
+        self.factory = self.factory_for(options)
         self._authorizer = authorizer
         self._options = options
         self._board = Board()
         self.commit = GroupCommit(sink, clock, options.flush_s, self._board.forget, self.observer)
-        self._extranonces = Extranonces(options.front_id)
+        self._extra_jobs = ExtraJobs(feed, self._board)
+        self._returning = Returning(Extranonces(options.front_id), token)
         self._live: set[Connection] = set()
         self._ports: list[IListeningPort] = []
         self._sweeping: IDelayedCall | None = None
@@ -204,6 +215,10 @@ class StratumServer:
             self._board.post(current, clock.seconds())
         feed.watch(self._on_job)
 
+    def factory_for(self, options: Options) -> StratumFactory:
+        """A factory for a port with its own difficulties and time-outs; all else is the server's."""
+        return StratumFactory(self, options)
+
     def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
         """Listen; the port is closed by ``stop``."""
         return endpoint.listen(self.factory).addCallback(lengthen_queue).addCallback(self._listening)
@@ -212,12 +227,12 @@ class StratumServer:
         self._ports.append(port)
         return port
 
-    def connection(self) -> Connection | None:
+    def connection(self, options: Options) -> Connection | None:
         """A connection for a new socket, or None when there shall be none."""
         limit = self._options.max_connections
         if self._stopping or (limit is not None and len(self._live) >= limit):
             return None
-        session = Session(self._options, self._board, self._authorizer, self._extranonces.take())
+        session = Session(options, self._board, self._authorizer, self._returning.take(), self._returning)
         return Connection(self, session, self.clock.seconds())
 
     def opened(self, connection: Connection) -> None:
@@ -230,7 +245,7 @@ class StratumServer:
     def closed(self, connection: Connection) -> None:
         """A connection is gone."""
         self._live.discard(connection)
-        self._extranonces.give_back(connection.session.extranonce1)
+        connection.session.leave(self.clock.seconds())
         self.observer.connections(len(self._live))
         if self._gone is not None and not self._live:
             gone, self._gone = self._gone, None
@@ -244,17 +259,20 @@ class StratumServer:
             connection.offer(posted, now)
         self.observer.job_told(len(live), self.clock.seconds() - now)
 
+    def offer_fresh(self, connection: Connection) -> None:
+        """A job that this miner has not had yet, out of turn."""
+        now = self.clock.seconds()
+        posted = self._extra_jobs.newer_than(connection.session.steering.last_number, now)
+        if posted is not None:
+            connection.offer(posted, now)
+
     def _sweep(self) -> None:
-        """Close who never authorized and who fell silent; one timer for all connections."""
-        now, options = self.clock.seconds(), self._options
+        """Close who never authorized, who fell silent and who moved on; one timer for all connections."""
+        now = self.clock.seconds()
         for connection in tuple(self._live):
-            if (
-                not connection.session.authorized
-                and now - connection.opened_at >= options.handshake_timeout_s
-            ):
-                connection.close("nobody authorized in time")
-            elif now - connection.heard_at >= options.idle_timeout_s:
-                connection.close("silent for too long")
+            reason = connection.session.overstays(now - connection.opened_at, now - connection.heard_at)
+            if reason is not None:
+                connection.close(reason)
         self._sweeping = self.clock.callLater(_SWEEP_S, self._sweep) if self._live else None
 
     def stop(self) -> Deferred[None]:
@@ -277,6 +295,7 @@ class StratumServer:
         self._gone = gone
         cut = self.clock.callLater(_FAREWELL_S, self._cut_off)
         for connection in tuple(self._live):
+            connection.release(connection.session.farewell())
             connection.close("the pool is stopping")
         await gone
         if cut.active():

@@ -2,49 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from typing import assert_never
 
-from stratum import shares, wire
+import attrs
+
+from stratum import announce, firmware, shares, wire
 from stratum.board import Board, Posted
-from stratum.effects import Credit, Effect, Refusal
+from stratum.effects import Credit, Effect, FreshJob
 from stratum.errors import Code
-from stratum.options import MAX_LINE_BYTES, MAX_MALFORMED_LINES, MAX_WORKERS, Options
-from stratum.ports import Authorized, Authorizer, Refused, Share, Solution
-from stratum.rolling import negotiate
-from stratum.shares import Accepted, Block, Rejected, Seat, judge
-from stratum.steering import Steering
-from stratum.wishes import difficulty, from_password
+from stratum.extensions import configure, courtesy
+from stratum.memory import Key
+from stratum.options import (
+    EXTRANONCE1_BYTES,
+    EXTRANONCE2_BYTES,
+    MAX_LINE_BYTES,
+    MAX_MALFORMED_LINES,
+    MAX_WORKERS,
+    Options,
+)
+from stratum.outcomes import refusal_of, share_of, solution_of
+from stratum.ports import Authorized, Authorizer, Refused
+from stratum.returning import Returning
+from stratum.shares import Accepted, Seat, judge
+from stratum.steering import URGENT_EVERY, Steering
+from stratum.wishes import from_password
 
-_PLAIN: Final[dict[str, object]] = {
-    "mining.extranonce.subscribe": True,
-    "mining.multi_version": True,
-    # what pools have answered for years; the miner has the merkle branch
-    "mining.get_transactions": [],
-    "mining.ping": "pong",
-    "ping": "pong",
-}
+RESTARTING = "The pool restarts: your miner goes on where it was in a few seconds."
 
 
 class Session:
     """The conversation: configure, subscribe, authorize in any order, then jobs and submissions.
 
+    Args:
+        options: of the port that the miner came through.
+        board: the jobs.
+        authorizer: who may mine.
+        extranonce1: 4 bytes, until the miner comes back to a session that it had.
+        returning: where it can come back to; None when nobody is to.
+
     Attributes:
+        options: as given.
+        steering: its difficulty.
         broken: why the connection must be closed, or None; the session is not to be used after that.
     """
 
     __slots__ = (
+        "_agent",
         "_authorizer",
         "_board",
+        "_firmware",
         "_malformed",
         "_rest",
+        "_returning",
         "_seat",
-        "_steering",
+        "_session_id",
         "_subscribed",
         "_workers",
         "broken",
+        "options",
+        "steering",
     )
 
-    def __init__(self, options: Options, board: Board, authorizer: Authorizer, extranonce1: bytes) -> None:
+    def __init__(
+        self,
+        options: Options,
+        board: Board,
+        authorizer: Authorizer,
+        extranonce1: bytes,
+        returning: Returning | None = None,
+    ) -> None:
+        self.options = options
+        self._returning = returning
+        self._session_id: bytes | None = None
+        self._agent = ""
+        self._firmware = firmware.UNKNOWN
         self._seat = Seat(extranonce1)
         self.broken: str | None = None
         self._board = board
@@ -53,12 +84,12 @@ class Session:
         self._malformed = 0
         self._subscribed = False
         self._workers: dict[str, Authorized] = {}
-        self._steering = Steering(options)
+        self.steering = Steering(options)
 
     @property
     def extranonce1(self) -> bytes:
         """4 bytes, this connection's own."""
-        return self._seat.extranonce1
+        return self._seat.extranonce1[:EXTRANONCE1_BYTES]
 
     @property
     def authorized(self) -> bool:
@@ -76,6 +107,8 @@ class Session:
         Returns:
             What to do, in this order.  Afterwards ``broken`` tells whether the connection is to be closed.
         """
+        if self.broken is not None:
+            return []
         lines = (self._rest + data if self._rest else data).split(b"\n")
         self._rest = lines.pop()
         effects: list[Effect] = []
@@ -93,64 +126,115 @@ class Session:
         return effects
 
     def _line(self, line: bytes, now: float, time_ms: int, effects: list[Effect]) -> None:
-        message = wire.parse(line)
+        message = wire.parse(line, self._firmware)
         if isinstance(message, wire.Submit):
             self._submit(message, now, time_ms, effects)
             return
-        reply = self._reply(message)
+        reply = self._reply(message, now)
         if reply:
             effects.append(reply)
-        if not self._steering.started:
-            current = self._board.current
-            start = b"" if current is None else self.offer(current, now)
-            if start:
-                effects.append(start)
+        if self._subscribed and self._workers and not self.steering.started:
+            self._start(now, effects)
 
-    def _reply(self, message: wire.Request) -> bytes:
+    def _start(self, now: float, effects: list[Effect]) -> None:
+        current = self._board.current
+        if current is None:
+            return
+        if self._firmware.mask_after_authorize and self._seat.version_mask:
+            effects.append(announce.set_version_mask(self._seat.version_mask))
+        if self.steering.last_number:
+            # the miner came back: the job that it had would be searched from the beginning once more
+            self.steering.started = True
+            effects.append(FreshJob())
+        else:
+            effects.append(self.offer(current, now))
+        if not self._agent:
+            effects.append(announce.GET_VERSION)
+
+    def _reply(self, message: wire.Request, now: float) -> bytes:
         match message:
             case wire.Configure():
-                reply = self._configure(message)
+                reply = configure(message, self._seat, self.steering)
             case wire.Subscribe():
-                self._subscribed = True
-                self._steering.introduce(message.user_agent)
-                reply = wire.subscribed(message.id, self.extranonce1)
+                reply = self._subscribe(message, now)
             case wire.Authorize():
-                reply = self._authorize(message)
+                reply = self._authorize(message, now)
             case wire.Suggest():
-                self._steering.suggest(message.difficulty)
+                self.steering.suggest(message.difficulty)
                 reply = wire.accepted(message.id)
             case wire.Plain():
-                reply = _plain(message)
+                reply = courtesy(message)
             case wire.Malformed():
                 self._malformed += 1
                 reply = wire.error(message.id, Code.OTHER, message.reason)
             case wire.Answer():
+                self._introduce(message.text)
                 reply = b""
             case _:
                 assert_never(message)
         return reply
 
-    def _configure(self, message: wire.Configure) -> bytes:
-        """Answer exactly the extensions that were asked for (an unrequested key makes Whatsminers drop)."""
-        answer: dict[str, object] = {}
-        for name in message.extensions:
-            match name:
-                case "version-rolling":
-                    self._seat.version_mask = negotiate(message.parameters)
-                    answer[name] = self._seat.version_mask != 0
-                    if self._seat.version_mask:
-                        answer["version-rolling.mask"] = f"{self._seat.version_mask:08x}"
-                case "minimum-difficulty":
-                    value = difficulty(message.parameters.get("minimum-difficulty.value"))
-                    answer[name] = value is not None
-                    self._steering.raise_floor(value)
-                case "subscribe-extranonce" | "info":
-                    answer[name] = True
-                case _:
-                    answer[name] = False
-        return wire.result(message.id, answer)
+    def _introduce(self, agent: str) -> None:
+        """The miner's name, known at last; the size of its extranonce2 has been told and stays."""
+        if agent and not self._agent:
+            self._agent = agent
+            size = self._firmware.extranonce2_bytes
+            self._firmware = attrs.evolve(firmware.of(agent), extranonce2_bytes=size)
 
-    def _authorize(self, message: wire.Authorize) -> bytes:
+    def _subscribe(self, message: wire.Subscribe, now: float) -> bytes:
+        if not self._subscribed:
+            self._subscribed = True
+            self._agent = message.user_agent
+            self._firmware = firmware.of(message.user_agent)
+            self._sit_down(message.session_id, now)
+            self.steering.introduce(self._firmware)
+        session_id = self._session_id or self.extranonce1
+        return wire.subscribed(
+            message.id, self._seat.extranonce1, session_id, self._firmware.extranonce2_bytes
+        )
+
+    def _sit_down(self, session_id: bytes | None, now: float) -> None:
+        extranonce1, returning = self.extranonce1, self._returning
+        if returning is not None:
+            found = None if session_id is None else returning.resume(session_id, self, now)
+            if found is None:
+                self._session_id = returning.admit(self)
+            else:
+                self._session_id, extranonce1, self.steering = session_id, found.extranonce1, found.steering
+                self.steering.come_back()
+        # who is given less to vary has zeros in the rest
+        fixed = bytes(EXTRANONCE2_BYTES - self._firmware.extranonce2_bytes)
+        self._seat = Seat(extranonce1 + fixed, self._seat.version_mask)
+
+    def overstays(self, open_s: float, silent_s: float) -> str | None:
+        """Why the connection is to be closed, open and silent for so long; None if it may stay."""
+        if self.broken is None and not self._workers and open_s >= self.options.handshake_timeout_s:
+            self.broken = "nobody authorized in time"
+        elif self.broken is None and silent_s >= self.options.idle_timeout_s:
+            return "silent for too long"
+        return self.broken
+
+    def leave(self, now: float) -> None:
+        """The connection is gone: keep what the miner may come back to."""
+        if self._returning is None:
+            return
+        if self._workers:
+            self.steering.remember(self._returning.memory, self._key(), now)
+        keep = self.authorized and self.broken is None
+        self._returning.leave(self._session_id, self, now, keep=keep)
+
+    def _key(self) -> Key:
+        first = next(iter(self._workers.values()))
+        return (first.account, first.worker, self._agent, self.options.start_difficulty)
+
+    def farewell(self) -> bytes:
+        """The lines that send the miner here again; empty for whoever has no work."""
+        if not self.steering.started:
+            return b""
+        shown = announce.show_message(RESTARTING) if self._firmware.shows_messages else b""
+        return shown + announce.RECONNECT
+
+    def _authorize(self, message: wire.Authorize, now: float) -> bytes:
         if message.username not in self._workers and len(self._workers) >= MAX_WORKERS:
             return wire.error(message.id, Code.UNAUTHORIZED, "Too many workers on one connection")
         judged = self._authorizer.authorize(message.username)
@@ -159,27 +243,31 @@ class Session:
                 return wire.error(message.id, Code.UNAUTHORIZED, judged.reason)
             case Authorized():
                 self._workers[message.username] = judged
-                self._steering.heed(from_password(message.password))
+                self.steering.heed(from_password(message.password))
+                if self._returning is not None:
+                    self.steering.recall(self._returning.memory, self._key(), now)
                 return wire.accepted(message.id)
         assert_never(judged)
 
     def offer(self, posted: Posted, now: float) -> bytes:
         """The lines that put the miner on a job; empty while it is not both subscribed and authorized."""
-        if not self._subscribed or not self._workers:
+        if not self._subscribed or not self._workers or self.broken is not None:
             return b""
-        return self._steering.offer(posted, now)
+        if posted.number <= self.steering.last_number and self.steering.started:
+            return b""
+        return self.steering.offer(posted, now)
 
     def _submit(self, submit: wire.Submit, now: float, time_ms: int, effects: list[Effect]) -> None:
         workers = self._workers
         posted = self._board.find(submit.job_id)
         if not workers:
-            effects.append(_refusal(submit, shares.UNAUTHORIZED))
+            effects.append(refusal_of(submit, shares.UNAUTHORIZED))
             return
         if not self._subscribed:
-            effects.append(_refusal(submit, shares.NOT_SUBSCRIBED))
+            effects.append(refusal_of(submit, shares.NOT_SUBSCRIBED))
             return
         if posted is None:
-            effects.append(_refusal(submit, shares.JOB_NOT_FOUND))
+            effects.append(refusal_of(submit, shares.JOB_NOT_FOUND))
             return
         who = workers.get(submit.worker)
         verdict = judge(
@@ -187,7 +275,7 @@ class Session:
             posted,
             submit,
             self._seat,
-            self._steering.target_for(posted),
+            self.steering.target_for(posted),
             now,
             authorized=who is not None,
         )
@@ -195,10 +283,20 @@ class Session:
         finder = who or next(iter(workers.values()))
         if isinstance(verdict, Accepted):
             self._credit(submit, posted, verdict, finder, time_ms, effects)
+            if self._counts(posted, now):
+                effects.append(FreshJob())
             return
         if verdict.block is not None:
-            effects.append(_solution(posted, verdict.block, finder, None))
-        effects.append(_refusal(submit, verdict))
+            effects.append(solution_of(posted, verdict.block, finder, None))
+        effects.append(refusal_of(submit, verdict))
+
+    def _counts(self, posted: Posted, now: float) -> bool:
+        """Count a share for vardiff; tells whether the difficulty cannot wait for the next job."""
+        steering = self.steering
+        if posted.number < steering.since_number:
+            return False
+        steering.shares += 1
+        return steering.shares % URGENT_EVERY == 0 and steering.is_urgent(now)
 
     def _credit(
         self,
@@ -209,29 +307,8 @@ class Session:
         time_ms: int,
         effects: list[Effect],
     ) -> None:
-        self._steering.shares += 1
         self._malformed = 0
-        block, job = verdict.block, posted.job
-        block_hash = None if block is None else block.block_hash
-        share = Share(
-            who.account, who.worker, verdict.target, job.nbits, job.height, time_ms, job.id, block_hash
-        )
+        block, share = verdict.block, share_of(posted, verdict, who, time_ms)
         if block is not None:
-            effects.append(_solution(posted, block, who, share))
+            effects.append(solution_of(posted, block, who, share))
         effects.append(Credit(submit.id, share, verdict.digest))
-
-
-def _solution(posted: Posted, block: Block, who: Authorized, share: Share | None) -> Solution:
-    return Solution(
-        posted.job, block.header, block.coinbase, block.block_hash, share, who.account, who.worker
-    )
-
-
-def _refusal(submit: wire.Submit, why: Rejected) -> Refusal:
-    return Refusal(wire.error(submit.id, why.code, why.message), why.code)
-
-
-def _plain(message: wire.Plain) -> bytes:
-    if message.method in _PLAIN:
-        return wire.result(message.id, _PLAIN[message.method])
-    return wire.error(message.id, Code.OTHER, "Unknown method")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from stratum import vardiff, wire
+from typing import Final
+
+from stratum import announce, vardiff
 from stratum.board import Posted
-from stratum.firmware import start_difficulty
+from stratum.firmware import Firmware
+from stratum.memory import Key, Memory
 from stratum.options import Options
 from stratum.units import Difficulty, Target, target_from_difficulty
 from stratum.wishes import Wishes
+
+URGENT_EVERY: Final = 32
+"""After so many shares of one difficulty it is looked whether they come far too fast."""
 
 
 class Steering:
@@ -15,6 +21,9 @@ class Steering:
 
     Attributes:
         shares: accepted in vardiff's window; the session counts them here.
+        since_number: of the job that the difficulty was told with; shares of older ones tell nothing of it.
+        last_number: of the newest job that the miner was given.
+        started: whether the miner was given work on this connection.
     """
 
     __slots__ = (
@@ -23,13 +32,17 @@ class Steering:
         "_older_targets",
         "_options",
         "_pinned",
+        "_proven",
         "_since",
         "_suggested",
         "_target",
         "_told",
         "_wanted",
         "_wish_pending",
+        "last_number",
         "shares",
+        "since_number",
+        "started",
     )
 
     def __init__(self, options: Options) -> None:
@@ -45,18 +58,22 @@ class Steering:
         self._target = Target(0)
         # (number of the first job that this target no longer held for, target), oldest first
         self._older_targets: tuple[tuple[int, Target], ...] = ()
+        # the last difficulty that shares were accepted at
+        self._proven: Difficulty | None = None
         self.shares = 0
         self._since = 0.0
+        self.since_number = self.last_number = 0
+        self.started = False
 
-    @property
-    def started(self) -> bool:
-        """Whether the miner was ever given work."""
-        return self._told is not None
-
-    def introduce(self, user_agent: str) -> None:
-        """The miner says what it is: a small machine starts lower, unless it wished for something itself."""
+    def introduce(self, firmware: Firmware) -> None:
+        """The miner says what it is, which moves the start, unless it wished for something itself."""
         if not self._wish_pending and self._told is None:
-            self._wanted = start_difficulty(user_agent, self._options.start_difficulty)
+            self._wanted = firmware.start_difficulty(self._options.start_difficulty)
+
+    def come_back(self) -> None:
+        """The same miner on a new connection: it is told everything again."""
+        self.started = False
+        self._network = None
 
     def heed(self, wishes: Wishes) -> None:
         """Take the password's wishes, for the next job."""
@@ -79,8 +96,23 @@ class Steering:
             self._suggested = self._wanted = wished
             self._wish_pending = True
 
+    def recall(self, memory: Memory, key: Key, now: float) -> None:
+        """Start where the worker's last connection ended, unless it asks for something else now."""
+        found = memory.recall(key, now)
+        if found is None or self._told is not None or self._pinned or not self._options.vardiff:
+            return
+        if self._suggested is None or self._suggested == found.suggested:
+            self._wanted, self._suggested, self._wish_pending = found.difficulty, found.suggested, False
+
+    def remember(self, memory: Memory, key: Key, now: float) -> None:
+        """Note where the connection ended, for ``recall``, unless the miner had fixed it."""
+        proven = self._told if self.shares else self._proven
+        if proven is not None and not self._pinned:
+            memory.note(key, proven, self._suggested, now)
+
     def offer(self, posted: Posted, now: float) -> bytes:
         """The lines that put the miner on a job, with the difficulty if it changes."""
+        self.last_number = posted.number
         if posted.new_tip:
             self._older_targets = ()
         changed = self._wish_pending or self._retarget(now)
@@ -89,24 +121,45 @@ class Steering:
             return posted.notify
         self._wish_pending, self._network = False, posted.network_difficulty
         wanted = vardiff.clamp(self._wanted, self._floor, posted.network_difficulty)
-        if wanted == self._told:
+        first, self.started = not self.started, True
+        if wanted == self._told and not first:
             return posted.notify
-        if self._told is not None:
+        if self._told is not None and wanted != self._told:
             self._older_targets = (*self._older_targets[-7:], (posted.number, self._target))
+        self._settle()
         self._told = wanted
         self._target = target_from_difficulty(wanted)
-        self.shares, self._since = 0, now
-        return wire.set_difficulty(wanted) + posted.notify_clean
+        self.since_number, self._since = posted.number, now
+        return announce.set_difficulty(wanted) + posted.notify_clean
+
+    def _settle(self) -> None:
+        if self.shares:
+            self._proven = self._told
+        self.shares = 0
 
     def _retarget(self, now: float) -> bool:
-        if self._told is None or self._pinned or not self._options.vardiff:
+        if not self.started or self._pinned or not self._options.vardiff or self._told is None:
             return False
-        elapsed = now - self._since
-        found = vardiff.retarget(self._told, self.shares, elapsed, self._options.shares_per_minute)
+        found = vardiff.retarget(self._told, self.shares, now - self._since, self._options.shares_per_minute)
         if found is not None:
             self._wanted = found
-            self.shares, self._since = 0, now
+            self._settle()
+            self._since = now
         return found is not None
+
+    def is_urgent(self, now: float) -> bool:
+        """Whether the miner is so fast that its difficulty must not wait for the next periodic job."""
+        told, network = self._told, self._network
+        if self._pinned or not self._options.vardiff or told is None or network is None:
+            return False
+        elapsed = now - self._since
+        if elapsed < vardiff.URGENT_AFTER_S:
+            return False
+        found = vardiff.urgent(told, self.shares, elapsed, self._options.shares_per_minute)
+        if found is None or vardiff.clamp(found, self._floor, network) <= told:
+            return False
+        self._wanted, self._wish_pending = found, True
+        return True
 
     def target_for(self, posted: Posted) -> Target:
         """The easiest target that held since the job went out (public-pool#114, ESP-Miner#212)."""

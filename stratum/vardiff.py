@@ -11,6 +11,10 @@ FULL_WINDOW_SHARES: Final = 72
 FULL_WINDOW_S: Final = 240.0
 DEAD_BAND: Final = (0.6, 1.6)
 """A rate between these multiples of the aim is left alone."""
+URGENT_RATIO: Final = 8.0
+"""So many times too fast is too fast to wait for."""
+URGENT_AFTER_S: Final = 1.0
+"""A shorter window says more about the network than about the miner."""
 _RISE_SHARES, _RISE_RATIO, _RISE_MOST = 12, 3.0, 64.0
 _EASE_EXPECTED, _EASE_RATIO, _EASE_MOST = 8.0, 0.25, 1 / 32
 
@@ -66,6 +70,17 @@ def retarget(
     if DEAD_BAND[0] <= ratio <= DEAD_BAND[1]:
         return difficulty
     return _scaled(difficulty, ratio)
+
+
+def urgent(
+    difficulty: Difficulty, shares: int, elapsed_s: float, shares_per_minute: float
+) -> Difficulty | None:
+    """The next difficulty for a miner that floods the pool; None when the next periodic job is soon enough.
+
+    Args: as of ``retarget``; at least ``URGENT_AFTER_S`` have passed.
+    """
+    ratio = shares / max(shares_per_minute * elapsed_s / 60, 1e-9)
+    return _scaled(difficulty, min(ratio, _RISE_MOST)) if ratio >= URGENT_RATIO else None
 
 
 def _scaled(difficulty: Difficulty, ratio: float) -> Difficulty:

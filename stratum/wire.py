@@ -5,11 +5,9 @@ Nothing that a peer sends raises out of here: what cannot be read becomes a ``Ma
 
 from __future__ import annotations
 
-import math
 from binascii import Error as HexError
 from binascii import unhexlify
 from collections.abc import Callable
-from fractions import Fraction
 from functools import lru_cache
 from struct import Struct as Layout
 from typing import Any, Final
@@ -18,11 +16,14 @@ import msgspec
 
 from stratum import wishes
 from stratum.errors import Code
-from stratum.jobs import Job
-from stratum.options import EXTRANONCE2_BYTES, MAX_USERNAME_CHARACTERS
+from stratum.firmware import UNKNOWN, Firmware
+from stratum.options import MAX_USERNAME_CHARACTERS
 from stratum.units import Difficulty
 
 NO_ID: Final = b"null"
+VERSION_REQUEST: Final = b"2147483647"
+"""The id of our ``client.get_version``, the only thing that we ask; a number, as cgminer needs it."""
+MAX_AGENT_CHARACTERS: Final = 128
 _MAX_ID_BYTES = 64
 _ID_STARTS = frozenset(b'"-0123456789n')
 _TWO_WORDS = Layout(">II")
@@ -49,10 +50,11 @@ class Configure(msgspec.Struct, frozen=True):
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """The miner introduces itself."""
+    """The miner introduces itself, and may name the session that it had."""
 
     id: bytes
     user_agent: str
+    session_id: bytes | None = None
 
 
 class Authorize(msgspec.Struct, frozen=True):
@@ -89,7 +91,9 @@ class Malformed(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The miner answers something; we never asked, so it is dropped."""
+    """The miner answers something; ``text`` is what it says to ``client.get_version``, else empty."""
+
+    text: str = ""
 
 
 Request = Configure | Subscribe | Authorize | Suggest | Plain | Malformed | Answer
@@ -99,6 +103,7 @@ Message = Submit | Request
 class _Envelope(msgspec.Struct, gc=False):
     method: str | None = None
     params: Any = None
+    result: msgspec.Raw = msgspec.Raw()
     id: msgspec.Raw = msgspec.Raw(NO_ID)
 
 
@@ -108,13 +113,14 @@ class _OnlyId(msgspec.Struct):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_id = msgspec.json.Decoder(_OnlyId).decode
+_decode_text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 # RecursionError: nesting; ValueError: integers beyond Python's digit limit, broken UTF-8
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
-def parse(line: bytes) -> Message:
-    """Read one line (without its newline)."""
+def parse(line: bytes, firmware: Firmware = UNKNOWN) -> Message:
+    """Read one line (without its newline) as this machine writes it."""
     try:
         envelope = _decode_envelope(line)
     except _UNREADABLE:
@@ -124,12 +130,12 @@ def parse(line: bytes) -> Message:
         return Malformed(NO_ID, "The id must be a number, a short string or null")
     method = envelope.method
     if method is None:
-        return Answer()
+        return _answer(request_id, envelope.result)
     params = [] if envelope.params is None else envelope.params
     if type(params) is not list:
         return Malformed(request_id, "params must be an array")
     if method == "mining.submit":
-        return _submit(request_id, params)
+        return _submit(request_id, params, firmware)
     reader = _READERS.get(method)
     return Plain(request_id, method) if reader is None else reader(request_id, params)
 
@@ -156,18 +162,30 @@ def _echoable(request_id: bytes) -> bool:
     return True
 
 
-def _submit(request_id: bytes, params: list[Any]) -> Submit | Malformed:
+def _answer(request_id: bytes, result_text: msgspec.Raw) -> Answer:
+    if request_id != VERSION_REQUEST:
+        return Answer()
+    try:
+        text = _decode_text(result_text)
+    except _UNREADABLE:
+        return Answer()
+    return Answer(text[:MAX_AGENT_CHARACTERS])
+
+
+def _submit(request_id: bytes, params: list[Any], firmware: Firmware) -> Submit | Malformed:
     try:
         worker, job_id, extranonce2, ntime, nonce = params[:5]
         bits = params[5] if len(params) > 5 else None
+        if firmware.short_nonce and nonce:
+            nonce = nonce.zfill(8)
         if len(ntime) != 8 or len(nonce) != 8 or type(worker) is not str or type(job_id) is not str:
             return Malformed(request_id, "Expected worker, job, extranonce2, ntime, nonce as strings")
         ntime_word, nonce_word = _TWO_WORDS.unpack(unhexlify(ntime + nonce))
         extranonce2_bytes = unhexlify(extranonce2)
-        if len(extranonce2_bytes) != EXTRANONCE2_BYTES:
-            return Malformed(request_id, "extranonce2 must be 8 bytes")
+        if len(extranonce2_bytes) != firmware.extranonce2_bytes:
+            return Malformed(request_id, f"extranonce2 must be {firmware.extranonce2_bytes} bytes")
         version_bits = None if bits is None else _word(bits)
-    except (TypeError, ValueError, HexError):
+    except (TypeError, ValueError, AttributeError, HexError):
         return Malformed(request_id, "Expected extranonce2, ntime, nonce and version bits in hex")
     return Submit(request_id, worker, job_id, extranonce2_bytes, ntime_word, nonce_word, version_bits)
 
@@ -193,7 +211,18 @@ def _configure(request_id: bytes, params: list[Any]) -> Message:
 
 def _subscribe(request_id: bytes, params: list[Any]) -> Message:
     agent = params[0] if params and isinstance(params[0], str) else ""
-    return Subscribe(request_id, agent[:128])
+    return Subscribe(request_id, agent[:MAX_AGENT_CHARACTERS], _session_id(params[1:2]))
+
+
+def _session_id(params: list[Any]) -> bytes | None:
+    """32 hex digits; whatever else stands there was not given out by us."""
+    match params:
+        case [str(text)] if len(text) == 32:
+            try:
+                return unhexlify(text)
+            except ValueError:
+                return None
+    return None
 
 
 def _authorize(request_id: bytes, params: list[Any]) -> Message:
@@ -244,38 +273,8 @@ def _error_tail(code: Code, message: str) -> bytes:
     return b',"result":null,"error":' + _encode([int(code), message, None]) + b"}\n"
 
 
-def subscribed(request_id: bytes, extranonce1: bytes) -> bytes:
-    """The reply to subscribe; the subscription ids mean nothing to anyone, but must be there."""
-    name = extranonce1.hex()
+def subscribed(request_id: bytes, extranonce1: bytes, session_id: bytes, extranonce2_bytes: int) -> bytes:
+    """The reply to subscribe; miners send the id of the second subscription back when they reconnect."""
+    name = session_id.hex()
     ids = [["mining.set_difficulty", name], ["mining.notify", name]]
-    return result(request_id, [ids, name, EXTRANONCE2_BYTES])
-
-
-@lru_cache(maxsize=1024)
-def set_difficulty(value: Difficulty) -> bytes:
-    """Tell a difficulty; a value that no double holds is told as the next double above it.
-
-    The miner's target is then never easier than the one its shares are judged at.
-    """
-    number = float(value)
-    if Fraction(number) < value:
-        number = math.nextafter(number, math.inf)
-    text = repr(int(number)) if number.is_integer() else repr(number)
-    return b'{"id":null,"method":"mining.set_difficulty","params":[' + text.encode() + b"]}\n"
-
-
-def notify(job: Job, *, clean: bool) -> bytes:
-    """The job for everybody; prev_hash goes out as eight 4-byte words, each byte-swapped."""
-    words = b"".join(job.prev_hash[at : at + 4][::-1] for at in range(0, 32, 4))
-    params = [
-        job.id,
-        words.hex(),
-        job.coinb1.hex(),
-        job.coinb2.hex(),
-        [branch.hex() for branch in job.branches],
-        f"{job.version:08x}",
-        f"{job.nbits:08x}",
-        f"{job.ntime:08x}",
-        clean,
-    ]
-    return b'{"id":null,"method":"mining.notify","params":' + _encode(params) + b"}\n"
+    return result(request_id, [ids, extranonce1.hex(), extranonce2_bytes])

@@ -50,12 +50,21 @@ class FakeFeed:
     def __init__(self, current: Job | None = None) -> None:
         self._current = current
         self._listeners: list[Callable[[Job], None]] = []
+        self.extras = 0
+        self.offers_extra = True
 
     def current(self) -> Job | None:
         return self._current
 
     def watch(self, listener: Callable[[Job], None]) -> None:
         self._listeners.append(listener)
+
+    def extra(self) -> Job | None:
+        if self._current is None or not self.offers_extra:
+            return None
+        self.extras += 1
+        name = f"{self._current.id}e{self.extras}"
+        return attrs.evolve(self._current, id=name, coinb1=b"extra " + name.encode())
 
     def new(self, fresh: Job) -> None:
         self._current = fresh

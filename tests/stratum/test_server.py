@@ -217,7 +217,9 @@ def test_a_disk_that_raises_is_a_disk_that_fails(monkeypatch: pytest.MonkeyPatch
 def test_a_block_is_saved_before_the_batch_is_written() -> None:
     world = World(nbits=REGTEST_NBITS)
     miner = world.connect()
-    notified = miner.send(line("mining.subscribe"), line("mining.authorize", "bob.rig", "x"))[-1]["params"]
+    notified = miner.send(line("mining.subscribe", "test"), line("mining.authorize", "bob.rig", "x"))[-1][
+        "params"
+    ]
     extranonce1 = miner.protocol.session.extranonce1.hex()
     nonce = int(find_nonce(notified, extranonce1, easier(job(nbits=REGTEST_NBITS).network_target)), 16)
     miner.send(share(nonce))
@@ -369,7 +371,9 @@ def test_stopping_answers_what_was_accepted_then_closes() -> None:
     assert world.server.factory.buildProtocol(None) is None
     assert not miner.closing()
     world.sink.finish()
-    assert ids(miner.heard()) == [1]
+    answered, sent_away = miner.heard()
+    assert answered["id"] == 1
+    assert sent_away == {"id": None, "method": "client.reconnect", "params": []}
     assert miner.closing()
     assert not has_fired(stopped)
     miner.lose()

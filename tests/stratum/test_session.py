@@ -188,7 +188,7 @@ def test_an_answer_from_the_miner_is_passed_over() -> None:
 def test_a_refused_username_is_error_24_with_the_reason_and_others_may_follow() -> None:
     miner = Miner()
     miner.board.post(job(), 0)
-    miner.call("mining.subscribe")
+    miner.call("mining.subscribe", "test")
     refused = miner.call("mining.authorize", "banned.x", "x")
     assert refused[0]["error"] == [24, "this account is banned: “ask”", None]
     assert not miner.session.authorized

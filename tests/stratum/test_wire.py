@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stratum import wire
+from stratum import announce, wire
 from stratum.errors import Code
 from stratum.units import DIFFICULTY_1_TARGET, Difficulty
 from tests.stratum.fakes import job, line
@@ -173,32 +173,39 @@ def test_configure_is_read_with_and_without_parameters() -> None:
     assert isinstance(wire.parse(line("mining.configure")), wire.Malformed)
 
 
-def test_subscribe_takes_any_user_agent_or_none() -> None:
+def test_subscribe_takes_any_user_agent_or_none_and_a_session_id_of_ours() -> None:
     assert wire.parse(line("mining.subscribe", "cgminer/4.12", "session")) == wire.Subscribe(
         b"1", "cgminer/4.12"
+    )
+    known = wire.parse(line("mining.subscribe", "cgminer/4.12", "ab" * 16))
+    assert known == wire.Subscribe(b"1", "cgminer/4.12", b"\xab" * 16)
+    assert wire.parse(line("mining.subscribe", "x", "zz" * 16)) == wire.Subscribe(b"1", "x")
+    assert wire.parse(line("mining.subscribe", "NiceHash/1.0.0", None, "h", 3333)) == wire.Subscribe(
+        b"1", "NiceHash/1.0.0"
     )
     assert wire.parse(line("mining.subscribe", None)) == wire.Subscribe(b"1", "")
     assert wire.parse(b'{"id":1,"method":"mining.subscribe"}') == wire.Subscribe(b"1", "")
 
 
 def test_the_reply_to_subscribe_names_extranonce1_and_eight_bytes() -> None:
-    reply = json.loads(wire.subscribed(b"1", b"\x01\x02\x03\x04"))
+    reply = json.loads(wire.subscribed(b"1", b"\x01\x02\x03\x04", b"\xaa" * 16, 8))
     assert reply["result"][1:] == ["01020304", 8]
+    assert {pair[1] for pair in reply["result"][0]} == {"aa" * 16}
     assert [pair[0] for pair in reply["result"][0]] == ["mining.set_difficulty", "mining.notify"]
 
 
 @given(st.fractions(min_value=Fraction(1, 10**12), max_value=10**15))
 def test_the_told_difficulty_is_never_below_the_judged_one(value: Fraction) -> None:
-    told = json.loads(wire.set_difficulty(Difficulty(value)))["params"][0]
+    told = json.loads(announce.set_difficulty(Difficulty(value)))["params"][0]
     assert value <= Fraction(told) <= value * (1 + Fraction(1, 2**50))
 
 
 def test_whole_difficulties_are_told_as_integers() -> None:
-    assert b"[16384]" in wire.set_difficulty(Difficulty(Fraction(16384)))
+    assert b"[16384]" in announce.set_difficulty(Difficulty(Fraction(16384)))
 
 
 def test_notify_has_nine_parameters_with_prevhash_in_swapped_words() -> None:
-    params = json.loads(wire.notify(job("a1"), clean=True))["params"]
+    params = json.loads(announce.notify(job("a1"), clean=True))["params"]
     assert len(params) == 9
     assert params[0] == "a1"
     assert params[1].startswith("03020101" + "07060504")
