@@ -1,13 +1,16 @@
 # make demo   the whole pool on a private regtest network: real bitcoind, real Lightning nodes, a CPU miner
 #             (ONCE=1 ends by itself after a withdrawal and an on-chain batch; JSON=out.json writes the report)
 # make test   lint, types, import contracts and all tests, with real nodes
+# make venv   the `sluice` command in .venv/bin
 # Each does all its own set-up: a virtual environment here, binaries in ~/.cache/sluice, nothing on the system.
 
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint unit regtest clean
+.PHONY: venv demo test lint unit regtest clean
+
+venv: $(READY)
 
 demo: $(READY)
 	@$(VENV)/bin/sluice demo $(if $(ONCE),--once) $(if $(JSON),--json "$(JSON)")
