@@ -49,6 +49,7 @@ class Session:
     __slots__ = (
         "_agent",
         "_authorizer",
+        "_awaits_fresh",
         "_board",
         "_firmware",
         "_malformed",
@@ -74,6 +75,7 @@ class Session:
         self.options = options
         self._returning = returning
         self._session_id: bytes | None = None
+        self._awaits_fresh = False
         self._agent = ""
         self._firmware = firmware.UNKNOWN
         self._seat = Seat(extranonce1)
@@ -133,7 +135,7 @@ class Session:
         reply = self._reply(message, now)
         if reply:
             effects.append(reply)
-        if self._subscribed and self._workers and not self.steering.started:
+        if self._subscribed and self._workers and not (self.steering.started or self._awaits_fresh):
             self._start(now, effects)
 
     def _start(self, now: float, effects: list[Effect]) -> None:
@@ -144,7 +146,7 @@ class Session:
             effects.append(announce.set_version_mask(self._seat.version_mask))
         if self.steering.last_number:
             # the miner came back: the job that it had would be searched from the beginning once more
-            self.steering.started = True
+            self._awaits_fresh = True
             effects.append(FreshJob())
         else:
             effects.append(self.offer(current, now))

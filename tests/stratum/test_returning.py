@@ -1,0 +1,258 @@
+"""Whoever comes back within ten minutes finds its seat; whoever comes back later, its difficulty."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from stratum import memory as memory_module
+from stratum import returning as returning_module
+from stratum.board import Board
+from stratum.effects import FreshJob
+from stratum.extranonce import Extranonces
+from stratum.memory import Memory
+from stratum.options import Options
+from stratum.returning import RESUME_S, Returning
+from stratum.session import Session
+from stratum.units import Difficulty
+from tests.stratum.fakes import NTIME, FakeAuthorizer, easier, find_nonce, job, line, lines
+
+TINY: Any = Fraction(1, 2**28)
+EASY = Options(start_difficulty=TINY, minimum_difficulty=Difficulty(Fraction(1, 2**40)))
+
+
+class Front:
+    """A board and the seats of its miners; session ids count up."""
+
+    def __init__(self) -> None:
+        self.board = Board()
+        self.board.post(job(), 0)
+        self.tokens = 0
+        self.returning = Returning(Extranonces(7), self.token)
+
+    def token(self, size: int) -> bytes:
+        self.tokens += 1
+        return self.tokens.to_bytes(size, "big")
+
+    def connect(self, options: Options = EASY) -> Session:
+        return Session(options, self.board, FakeAuthorizer(), self.returning.take(), self.returning)
+
+
+def say(session: Session, data: bytes, now: float = 0) -> list[Any]:
+    """What comes back, lines parsed."""
+    found: list[Any] = []
+    for effect in session.receive(data, now, 0):
+        found += lines(effect) if isinstance(effect, bytes) else [effect]
+    return found
+
+
+def subscribe(session: Session, session_id: str | None = None, now: float = 0) -> tuple[str, str]:
+    """The session id and extranonce1 that the miner is told."""
+    params = ["cgminer/4.11.1"] if session_id is None else ["cgminer/4.11.1", session_id]
+    reply = say(session, line("mining.subscribe", *params), now)[0]["result"]
+    return reply[0][1][1], reply[1]
+
+
+def authorize(session: Session, now: float = 0, password: str = "x") -> list[Any]:
+    return say(session, line("mining.authorize", "bob.rig", password), now)
+
+
+def submit(session: Session, nonce: str, now: float = 0, name: str = "1") -> bytes:
+    return line("mining.submit", "bob.rig", name, "00" * 8, f"{NTIME:08x}", nonce)
+
+
+def test_a_session_id_is_of_128_bits_and_nobody_else_s() -> None:
+    front = Front()
+    (first, _), (second, _) = subscribe(front.connect()), subscribe(front.connect())
+    assert len(first) == len(second) == 32
+    assert first != second
+
+
+def test_a_miner_that_comes_back_within_ten_minutes_has_its_extranonce1_and_a_job_it_has_not_seen() -> None:
+    front = Front()
+    before = front.connect()
+    session_id, extranonce1 = subscribe(before)
+    authorize(before)
+    before.leave(10)
+    after = front.connect()
+    assert subscribe(after, session_id, 10 + RESUME_S - 1) == (session_id, extranonce1)
+    reply, fresh = authorize(after, 10 + RESUME_S - 1)
+    assert reply["result"] is True
+    assert fresh == FreshJob()
+    extra = front.board.post_extra(job("extra"))
+    assert extra is not None
+    told, notified = lines(after.offer(extra, 10 + RESUME_S - 1))
+    assert told["params"] == [float(TINY)]
+    assert (notified["params"][0], notified["params"][8]) == ("extra", True)
+
+
+def test_a_share_that_was_on_its_way_counts_on_the_resumed_session() -> None:
+    front = Front()
+    before = front.connect()
+    session_id, extranonce1 = subscribe(before)
+    notified = authorize(before)[-1]["params"]
+    before.leave(1)
+    after = front.connect()
+    subscribe(after, session_id, 2)
+    authorize(after, 2)
+    nonce = find_nonce(notified, extranonce1, easier(after.steering.target_for(front.board.find("1"))))  # type: ignore[arg-type]
+    (credit,) = say(after, submit(after, nonce), 3)
+    assert credit.share.account == "bob"
+
+
+def test_a_block_that_came_meanwhile_is_the_first_job_of_a_resumed_session() -> None:
+    front = Front()
+    before = front.connect()
+    session_id, _ = subscribe(before)
+    authorize(before)
+    before.leave(1)
+    posted = front.board.post(job("2", tip=2), 2)
+    after = front.connect()
+    subscribe(after, session_id, 3)
+    assert authorize(after, 3)[-1] == FreshJob()
+    assert [each["method"] for each in lines(after.offer(posted, 3))] == [
+        "mining.set_difficulty",
+        "mining.notify",
+    ]
+
+
+def test_after_ten_minutes_it_is_a_stranger() -> None:
+    front = Front()
+    before = front.connect()
+    session_id, extranonce1 = subscribe(before)
+    authorize(before)
+    before.leave(10)
+    found = subscribe(front.connect(), session_id, 10 + RESUME_S)
+    assert found[0] != session_id
+    assert found[1] != extranonce1
+
+
+def test_the_old_connection_is_broken_when_its_session_goes_on_elsewhere() -> None:
+    front = Front()
+    before, after = front.connect(), front.connect()
+    session_id, extranonce1 = subscribe(before)
+    authorize(before)
+    assert subscribe(after, session_id) == (session_id, extranonce1)
+    assert before.broken == "the session goes on over another connection"
+    assert before.overstays(0, 0) == before.broken
+    assert say(before, line("mining.ping")) == []
+    assert before.offer(front.board.post(job("2"), 1), 1) == b""
+    before.leave(2)
+    # what the old connection leaves behind is not the new one's seat
+    assert subscribe(front.connect(), session_id, 3)[1] == extranonce1
+    assert after.broken is not None
+
+
+@pytest.mark.parametrize("session_id", ["00" * 16, "ff" * 16, "x" * 32, "00000001", ""])
+def test_a_session_id_that_was_not_given_out_opens_nothing(session_id: str) -> None:
+    front = Front()
+    found = subscribe(front.connect(), session_id)
+    assert found == ("00" * 15 + "01", "07000000")
+
+
+def test_whoever_never_authorized_or_was_broken_keeps_no_seat() -> None:
+    front = Front()
+    lurker, rude = front.connect(), front.connect()
+    ids = [subscribe(lurker)[0], subscribe(rude)[0]]
+    authorize(rude)
+    rude.broken = "too many malformed requests"
+    lurker.leave(1)
+    rude.leave(1)
+    assert [subscribe(front.connect(), each, 2)[0] in ids for each in ids] == [False, False]
+
+
+def test_the_seats_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returning_module, "MOST_AWAY", 1)
+    front = Front()
+    sessions = [front.connect(), front.connect()]
+    ids = [subscribe(each)[0] for each in sessions]
+    for each in sessions:
+        authorize(each)
+        each.leave(1)
+    assert subscribe(front.connect(), ids[0], 2)[0] != ids[0]
+    assert subscribe(front.connect(), ids[1], 2)[0] == ids[1]
+
+
+def test_a_seat_that_is_kept_makes_room_when_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stratum.extranonce._SUFFIXES", 1)
+    front = Front()
+    before = front.connect()
+    session_id, extranonce1 = subscribe(before)
+    authorize(before)
+    before.leave(1)
+    after = front.connect()
+    assert after.extranonce1.hex() == extranonce1
+    assert subscribe(after, session_id, 2)[0] != session_id
+
+
+def worked(front: Front, options: Options = EASY, password: str = "x") -> Session:
+    """A session that sent a share at the difficulty that it suggested, and left."""
+    session = front.connect(options)
+    _, extranonce1 = subscribe(session)
+    notified = authorize(session, 0, password)[-1]["params"]
+    posted = front.board.find("1")
+    assert posted is not None
+    nonce = find_nonce(notified, extranonce1, easier(session.steering.target_for(posted)))
+    assert len(say(session, submit(session, nonce), 1)) == 1
+    session.leave(2)
+    return session
+
+
+def test_a_worker_starts_where_its_last_connection_ended() -> None:
+    front = Front()
+    first = front.connect()
+    subscribe(first)
+    wish = Fraction(1, 2**27)
+    say(first, line("mining.suggest_difficulty", float(wish)))
+    notified = authorize(first)[-1]["params"]
+    posted = front.board.find("1")
+    assert posted is not None
+    nonce = find_nonce(notified, first.extranonce1.hex(), easier(first.steering.target_for(posted)))
+    say(first, submit(first, nonce), 1)
+    first.leave(2)
+    again = front.connect()
+    subscribe(again, None, 3)
+    assert authorize(again, 3)[1]["params"] == [float(wish)]
+    # hearing the same suggestion again is no new wish; another one is
+    say(again, line("mining.suggest_difficulty", float(wish)), 3)
+    assert len(lines(again.offer(front.board.post(job("2"), 4), 4))) == 1
+    other = front.connect()
+    subscribe(other, None, 5)
+    say(other, line("mining.suggest_difficulty", float(TINY)), 5)
+    assert authorize(other, 5)[1]["params"] == [float(TINY)]
+
+
+def test_a_difficulty_is_remembered_only_if_shares_came_and_the_miner_had_not_fixed_it() -> None:
+    front = Front()
+    silent = front.connect()
+    subscribe(silent)
+    authorize(silent)
+    silent.leave(1)
+    key = ("bob", "rig", "cgminer/4.11.1", EASY.start_difficulty)
+    assert front.returning.memory.recall(key, 2) is None
+    worked(front, password=f"d={float(TINY)}")
+    assert front.returning.memory.recall(key, 2) is None
+    worked(front)
+    found = front.returning.memory.recall(key, 2)
+    assert found is not None
+    assert found.difficulty == TINY
+
+
+def test_another_machine_or_port_of_the_same_worker_remembers_nothing() -> None:
+    front = Front()
+    worked(front)
+    memory = front.returning.memory
+    assert memory.recall(("bob", "rig", "NerdMinerV2", EASY.start_difficulty), 3) is None
+    assert memory.recall(("bob", "rig", "cgminer/4.11.1", Difficulty(Fraction(500_000))), 3) is None
+
+
+def test_memory_is_bounded_in_time_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "MOST_REMEMBERED", 1)
+    memory = Memory()
+    memory.note(("a", "", "", TINY), TINY, None, 0)
+    memory.note(("b", "", "", TINY), TINY, None, 0)
+    assert memory.recall(("a", "", "", TINY), 1) is None
+    assert memory.recall(("b", "", "", TINY), memory_module.REMEMBER_S) is not None
+    assert memory.recall(("b", "", "", TINY), memory_module.REMEMBER_S + 1) is None
