@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from struct import Struct as Layout
 
 import attrs
 
 from stratum.board import Board, Posted
 from stratum.errors import Code
+from stratum.hashing import merkle_root, sha256d_short
 from stratum.jobs import Job
 from stratum.units import Target
 from stratum.wire import Submit
@@ -90,9 +90,7 @@ class Seat:
         """The merkle root (32 bytes, internal order) of the job's block with this coinbase."""
         if job is self._job and coinbase == self._coinbase:
             return self._root
-        root = sha256(sha256(coinbase).digest()).digest()
-        for branch in job.branches:
-            root = sha256(sha256(root + branch).digest()).digest()
+        root = merkle_root(coinbase, job.branches)
         self._job, self._coinbase, self._root = job, coinbase, root
         return root
 
@@ -125,7 +123,7 @@ def judge(
     bits = submit.version_bits
     version = job.version if bits is None else (job.version & ~seat.version_mask) | bits
     header = _HEADER.pack(version, job.prev_hash, root, submit.ntime, job.nbits, submit.nonce)
-    digest = sha256(sha256(header).digest()).digest()
+    digest = sha256d_short(header)
     value = int.from_bytes(digest, "little")
     block = Block(header, coinbase, digest[::-1].hex()) if value <= job.network_target else None
 
