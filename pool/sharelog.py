@@ -1,7 +1,7 @@
 """The durable share log behind the miners' door: a batch is acknowledged when its transaction is on disk.
 
 A commit inside the reactor costs half of what handing it to a thread does, but a slow disk must not stall
-every miner: commits are timed, and while they are slow they are made in a thread of their own.
+every miner: what commits wait for is timed, and while they wait long they are made in a thread of their own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from pool.store.shares import Found, ShareStore
 from stratum.ports import Share, Solution
 
 SLOW_COMMIT_S: Final = 0.003
-"""From here on a commit is handed to a thread; fsync on a good SSD takes a tenth of it."""
+"""A commit that waits so long for the disk is slow; fsync on a good SSD takes a tenth of it."""
+SLOW_IN_A_ROW: Final = 3
+"""After so many slow ones commits go to a thread: a single one may have waited for a processor."""
+TRIED_AGAIN_AFTER: Final = 200
+"""So many batches later, the disk is given another chance."""
 RETRY_S: Final = 1.0
 REMEMBERED: Final = 1_000
 """Blocks whose facts are kept, so that a share that is sent again is known as the block that it was."""
@@ -40,6 +44,29 @@ class CommitTimes(Protocol):
         ...
 
 
+class Pace:
+    """Whether the disk is too slow for commits inside the reactor."""
+
+    def __init__(self) -> None:
+        self._slow_in_a_row = 0
+        self._in_thread = 0
+
+    @property
+    def slow(self) -> bool:
+        """Whether the next commit belongs into a thread."""
+        return self._slow_in_a_row >= SLOW_IN_A_ROW
+
+    def waited(self, seconds: float) -> None:
+        """A commit inside the reactor did nothing but wait for so long."""
+        self._slow_in_a_row = self._slow_in_a_row + 1 if seconds > SLOW_COMMIT_S else 0
+
+    def handed_over(self) -> None:
+        """A commit went to the thread.  Its time tells nothing: it waits for the interpreter as well."""
+        self._in_thread += 1
+        if self._in_thread >= TRIED_AGAIN_AFTER:
+            self._in_thread, self._slow_in_a_row = 0, SLOW_IN_A_ROW - 1
+
+
 class ShareLog:
     """A stratum.ports.ShareSink on a ShareStore."""
 
@@ -50,6 +77,7 @@ class ShareLog:
         now_ms: Callable[[], int],
         times: CommitTimes,
         timer: Callable[[], float] = time.perf_counter,
+        cpu_timer: Callable[[], float] = time.thread_time,
     ) -> None:
         """Wire it; ``save_with`` completes it.
 
@@ -59,6 +87,7 @@ class ShareLog:
             now_ms: Unix milliseconds.
             times: told how long each commit took.
             timer: measures that, in seconds.
+            cpu_timer: how much of it was not waiting, in seconds of the calling thread's CPU time.
         """
         self._log = Logger()
         self._store = store
@@ -66,9 +95,10 @@ class ShareLog:
         self._now_ms = now_ms
         self._times = times
         self._timer = timer
+        self._cpu_timer = cpu_timer
         self._threads = ThreadPool(1, 1, "commit")
         self._in_thread = 0
-        self._slow = False
+        self._pace = Pace()
         self._solve: Callable[[Solution], SavedBlock | None] = lambda _: None
         self._found: dict[str, Found] = {}
 
@@ -78,33 +108,38 @@ class ShareLog:
 
     def append(self, batch: Sequence[Share]) -> Deferred[None]:
         """See stratum.ports.ShareSink."""
-        if not self._slow and not self._in_thread:
+        if not self._pace.slow and not self._in_thread:
+            worked = self._cpu_timer()
             try:
-                self._commit(batch)
+                took = self._commit(batch)
             except (StoreError, sqlite3.Error) as error:
                 self._failed(batch, error)
                 return fail(error)
+            self._pace.waited(took - (self._cpu_timer() - worked))
             return succeed(None)
         if not self._threads.started:
             self._threads.start()
         self._in_thread += 1
-        done: Deferred[None] = deferToThreadPool(self._reactor, self._threads, self._commit, batch)
+        self._pace.handed_over()
+        done: Deferred[float] = deferToThreadPool(self._reactor, self._threads, self._commit, batch)
 
-        def ended(result: Failure | None) -> Failure | None:
+        def ended(result: float | Failure) -> Failure | None:
             self._in_thread -= 1
-            if isinstance(result, Failure):
-                self._failed(batch, result.value)
+            if not isinstance(result, Failure):
+                return None
+            self._failed(batch, result.value)
             return result
 
         return done.addBoth(ended)
 
-    def _commit(self, batch: Sequence[Share]) -> None:
+    def _commit(self, batch: Sequence[Share]) -> float:
+        """Seconds that it took."""
         began = self._timer()
         found = {s.block_hash: self._found[s.block_hash] for s in batch if s.block_hash in self._found}
         self._store.write(batch, found)
         took = self._timer() - began
-        self._slow = took > SLOW_COMMIT_S
         self._times.commit_seconds(took)
+        return took
 
     def _failed(self, batch: Sequence[Share], error: BaseException | None) -> None:
         self._log.error("{count} shares could not be written: {error}", count=len(batch), error=str(error))

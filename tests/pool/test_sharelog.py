@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from pool.chain.saved import SavedBlock
 from pool.errors import StoreBusy
-from pool.sharelog import ShareLog
+from pool.sharelog import SLOW_IN_A_ROW, TRIED_AGAIN_AFTER, Pace, ShareLog
 from pool.store.database import connect
 from pool.store.shares import Found, ShareStore
 from stratum.jobs import Job
@@ -57,15 +57,16 @@ class Times:
 class Unwell(ShareStore):
     """A store whose disk is slow or full for a while."""
 
-    slow_s = 0.0
+    slow_s = busy_s = 0.0
     refuses = 0
-    elapsed_s = 0.0
+    elapsed_s = worked_s = 0.0
 
     def write(self, batch: Sequence[Share], found: Mapping[str, Found]) -> None:
         if self.refuses:
             self.refuses -= 1
             raise StoreBusy("the disk is full")
-        self.elapsed_s += self.slow_s
+        self.elapsed_s += self.slow_s + self.busy_s
+        self.worked_s += self.busy_s
         super().write(batch, found)
 
 
@@ -84,7 +85,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     connection = connect(tmp_path, "shares")
     store, clock = Unwell(connection, 0), ThreadedClock()
-    log = ShareLog(store, clock, lambda: 5, Times(), lambda: store.elapsed_s)
+    log = ShareLog(store, clock, lambda: 5, Times(), lambda: store.elapsed_s, lambda: store.worked_s)
     log.save_with(lambda _: SAVED)
     yield Bench(store, clock, log, connection)
     log.close()
@@ -104,12 +105,40 @@ def test_a_quick_disk_is_written_at_once(bench: Bench) -> None:
 
 def test_a_slow_disk_is_written_in_a_thread_and_acknowledged_after_the_commit(bench: Bench) -> None:
     bench.store.slow_s = 0.01
-    assert fired(bench.log.append([SHARE]))  # this one found out
+    for _ in range(SLOW_IN_A_ROW):  # these found out
+        assert fired(bench.log.append([SHARE]))
     answer = bench.log.append([SHARE])
     assert not answer.called
     bench.clock.deliver()
     assert fired(answer)
-    assert bench.rows() == 2
+    assert bench.rows() == SLOW_IN_A_ROW + 1
+
+
+def test_a_commit_that_computes_for_long_is_not_a_slow_disk(bench: Bench) -> None:
+    bench.store.busy_s = 0.01
+    for _ in range(2 * SLOW_IN_A_ROW):
+        assert fired(bench.log.append([SHARE]))
+
+
+def after(pace: Pace, *waits_s: float) -> bool:
+    for wait_s in waits_s:
+        pace.waited(wait_s)
+    return pace.slow
+
+
+def test_one_long_wait_makes_no_slow_disk() -> None:
+    assert not after(Pace(), *[0.01] * (SLOW_IN_A_ROW - 1), 0.001)
+    assert after(Pace(), *[0.01] * SLOW_IN_A_ROW)
+
+
+def test_a_disk_that_was_slow_is_tried_again_and_then_trusted_or_not() -> None:
+    pace = Pace()
+    assert after(pace, *[0.01] * SLOW_IN_A_ROW)
+    for _ in range(TRIED_AGAIN_AFTER):
+        assert after(pace)
+        pace.handed_over()
+    assert not after(pace)
+    assert after(pace, 0.01)
 
 
 def test_a_full_disk_fails_the_batch_and_credits_nothing(bench: Bench) -> None:
