@@ -119,7 +119,7 @@ class GroupCommit:
         self._log.failure("Releasing replies failed", failure=failure)
 
     def _release(self, entries: list[tuple[Peer, Credit | bytes]], *, stored: bool) -> None:
-        lines: dict[Peer, list[bytes]] = {}
+        said: dict[Peer, bytes] = {}
         for peer, item in entries:
             peer.waiting -= 1
             if isinstance(item, bytes):
@@ -128,9 +128,10 @@ class GroupCommit:
                 line = wire.accepted(item.request_id)
             else:
                 line = self._refuse(item)
-            lines.setdefault(peer, []).append(line)
-        for peer, parts in lines.items():
-            peer.release(b"".join(parts))
+            # most have one reply, and none has many: joining lists costs more
+            said[peer] = said[peer] + line if peer in said else line
+        for peer, lines in said.items():
+            peer.release(lines)
 
     def _refuse(self, credit: Credit) -> bytes:
         self._forget(credit.digest)

@@ -61,6 +61,8 @@ def send_now(socket: tcp.Server, data: bytes) -> bytes:
     """
     if socket.dataBuffer or socket._tempDataLen or socket.disconnecting:  # noqa: SLF001
         return data
-    sent = socket.writeSomeData(data)
-    # an exception tells of a broken connection: the reactor finds that out by itself
-    return data[sent:] if isinstance(sent, int) else data
+    try:
+        sent: int = socket.socket.send(data)
+    except OSError:  # full or broken: the reactor finds out by itself which
+        return data
+    return data[sent:]

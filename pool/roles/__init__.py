@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from pool.config import Config
 from pool.errors import ConfigError, PoolError
 from pool.metrics import prepare, process_ended
+from pool.polling import poll_quickly
 from pool.roles.base import Context, Role
 from pool.roles.book import BookRole
 from pool.roles.front import FrontRole
@@ -48,6 +49,7 @@ def run_one(config: Config, name: str, *, supervised: bool) -> int:
     from twisted.internet import reactor  # noqa: PLC0415, TID251 -- the roles' entry takes the real one
 
     _log_to_stderr()
+    poll_quickly(reactor)
     log = Logger(namespace=f"sluice.{name}")
     status = 0
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from twisted.internet import tcp
-from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 
 from stratum.transport import BACKLOG, lengthen_queue, plain_tcp, send_now
 
 
 class Kernel(tcp.Server):
-    """A TCP socket that takes so many bytes, or is broken."""
+    """A TCP connection, and its own socket, that takes so many bytes, is full or broken."""
 
-    def __init__(self, takes: int | ConnectionLost, *, waiting: bytes = b"") -> None:
+    def __init__(self, takes: int | OSError, *, waiting: bytes = b"") -> None:
+        self.socket = self
         self.dataBuffer = waiting
         self._tempDataLen = 0
         self.disconnecting = False
         self.takes = takes
         self.taken = b""
 
-    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
-        if isinstance(self.takes, ConnectionLost):
-            return self.takes
+    def send(self, data: bytes) -> int:
+        if isinstance(self.takes, OSError):
+            raise self.takes
         self.taken += data[: self.takes]
         return min(self.takes, len(data))
 
@@ -30,7 +30,8 @@ def test_what_the_kernel_does_not_take_is_left() -> None:
     assert send_now(Kernel(10), b"abc") == b""
     assert send_now(Kernel(2), b"abc") == b"c"
     assert send_now(Kernel(0), b"abc") == b"abc"
-    assert send_now(Kernel(ConnectionLost("gone")), b"abc") == b"abc"
+    assert send_now(Kernel(BlockingIOError()), b"abc") == b"abc"
+    assert send_now(Kernel(BrokenPipeError()), b"abc") == b"abc"
 
 
 def test_nothing_overtakes_what_waits() -> None:
