@@ -129,7 +129,7 @@ def parse(line: bytes, firmware: Firmware = UNKNOWN) -> Message:
     if not _echoable(request_id):
         return Malformed(NO_ID, "The id must be a number, a short string or null")
     method = envelope.method
-    if method is None:
+    if method is None or method == "pong":  # ESP-Miner answers a ping with a request
         return _answer(request_id, envelope.result)
     params = [] if envelope.params is None else envelope.params
     if type(params) is not list:
