@@ -1,6 +1,8 @@
 # make demo   the whole pool on a private regtest network: real bitcoind, real Lightning nodes, a CPU miner
 #             (ONCE=1 ends by itself after a withdrawal and an on-chain batch; JSON=out.json writes the report)
 # make test   lint, types, import contracts and all tests, with real nodes
+# make simulate   what the reward scheme promises, by formula and by simulation, beside the published numbers
+#             (SEED=… for other random numbers, JSON=out.json writes them)
 # make venv   the `sluice` command in .venv/bin
 # Each does all its own set-up: a virtual environment here, binaries in ~/.cache/sluice, nothing on the system.
 
@@ -8,12 +10,15 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: venv demo test lint unit regtest clean
+.PHONY: venv demo simulate test lint unit regtest clean
 
 venv: $(READY)
 
 demo: $(READY)
 	@$(VENV)/bin/sluice demo $(if $(ONCE),--once) $(if $(JSON),--json "$(JSON)")
+
+simulate: $(READY)
+	@$(VENV)/bin/python -m pool.simulate $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json >"$(JSON)")
 
 test: lint
 	@$(VENV)/bin/pytest --cov --cov-report=term --durations=10

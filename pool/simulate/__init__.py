@@ -1,0 +1,1 @@
+"""What the scheme promises, computed and simulated: statistics of reward schemes, no money."""
