@@ -15,9 +15,15 @@ from stratum.wire import VERSION_REQUEST
 
 _encode = msgspec.json.Encoder().encode
 
+RESTARTING: Final = "The pool restarts: your miner goes on where it was in a few seconds."
 GET_VERSION: Final = b'{"id":' + VERSION_REQUEST + b',"method":"client.get_version","params":[]}\n'
 RECONNECT: Final = b'{"id":null,"method":"client.reconnect","params":[]}\n'
 """To the same host and port: the only place that miners let themselves be sent to without a check."""
+
+
+def farewell(*, shown: bool) -> bytes:
+    """Before a planned stop: come again; with a text where that is shown to the miner's owner."""
+    return (show_message(RESTARTING) if shown else b"") + RECONNECT
 
 
 def show_message(text: str) -> bytes:

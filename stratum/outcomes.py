@@ -6,7 +6,7 @@ from stratum import wire
 from stratum.board import Posted
 from stratum.effects import Refusal
 from stratum.ports import Authorized, Share, Solution
-from stratum.shares import Accepted, Block, Rejected
+from stratum.shares import JOB_NOT_FOUND, NOT_SUBSCRIBED, UNAUTHORIZED, Accepted, Block, Rejected
 
 
 def share_of(posted: Posted, verdict: Accepted, who: Authorized, time_ms: int) -> Share:
@@ -21,6 +21,13 @@ def solution_of(posted: Posted, block: Block, who: Authorized, share: Share | No
     return Solution(
         posted.job, block.header, block.coinbase, block.block_hash, share, who.account, who.worker
     )
+
+
+def premature(authorized: bool, subscribed: bool) -> Rejected:  # noqa: FBT001 (what is missing)
+    """What a submission lacks that cannot be judged at all."""
+    if not authorized:
+        return UNAUTHORIZED
+    return JOB_NOT_FOUND if subscribed else NOT_SUBSCRIBED
 
 
 def refusal_of(submit: wire.Submit, why: Rejected) -> Refusal:

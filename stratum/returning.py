@@ -87,6 +87,13 @@ class Returning:
         self._here[session_id] = occupant
         return session_id
 
+    def sit_down(self, session_id: bytes | None, occupant: Occupant, now: float) -> tuple[bytes, Seat | None]:
+        """The session id that the occupant has from now on, and what it comes back to, if it does."""
+        found = None if session_id is None else self.resume(session_id, occupant, now)
+        if found is None or session_id is None:
+            return self.admit(occupant), None
+        return session_id, found
+
     def resume(self, session_id: bytes, occupant: Occupant, now: float) -> Seat | None:
         """Give a newcomer the seat of this session; a connection that still sits there is broken.
 

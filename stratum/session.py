@@ -6,7 +6,7 @@ from typing import assert_never
 
 import attrs
 
-from stratum import announce, firmware, shares, wire
+from stratum import announce, firmware, wire
 from stratum.board import Board, Posted
 from stratum.effects import Credit, Effect, FreshJob
 from stratum.errors import Code
@@ -20,14 +20,12 @@ from stratum.options import (
     MAX_WORKERS,
     Options,
 )
-from stratum.outcomes import refusal_of, share_of, solution_of
+from stratum.outcomes import premature, refusal_of, share_of, solution_of
 from stratum.ports import Authorized, Authorizer, Refused
 from stratum.returning import Returning
 from stratum.shares import Accepted, Seat, judge
 from stratum.steering import URGENT_EVERY, Steering
 from stratum.wishes import from_password
-
-RESTARTING = "The pool restarts: your miner goes on where it was in a few seconds."
 
 
 class Session:
@@ -198,11 +196,9 @@ class Session:
     def _sit_down(self, session_id: bytes | None, now: float) -> None:
         extranonce1, returning = self.extranonce1, self._returning
         if returning is not None:
-            found = None if session_id is None else returning.resume(session_id, self, now)
-            if found is None:
-                self._session_id = returning.admit(self)
-            else:
-                self._session_id, extranonce1, self.steering = session_id, found.extranonce1, found.steering
+            self._session_id, found = returning.sit_down(session_id, self, now)
+            if found is not None:
+                extranonce1, self.steering = found.extranonce1, found.steering
                 self.steering.come_back()
         # who is given less to vary has zeros in the rest
         fixed = bytes(EXTRANONCE2_BYTES - self._firmware.extranonce2_bytes)
@@ -231,10 +227,7 @@ class Session:
 
     def farewell(self) -> bytes:
         """The lines that send the miner here again; empty for whoever has no work."""
-        if not self.steering.started:
-            return b""
-        shown = announce.show_message(RESTARTING) if self._firmware.shows_messages else b""
-        return shown + announce.RECONNECT
+        return announce.farewell(shown=self._firmware.shows_messages) if self.steering.started else b""
 
     def _authorize(self, message: wire.Authorize, now: float) -> bytes:
         if message.username not in self._workers and len(self._workers) >= MAX_WORKERS:
@@ -262,14 +255,8 @@ class Session:
     def _submit(self, submit: wire.Submit, now: float, time_ms: int, effects: list[Effect]) -> None:
         workers = self._workers
         posted = self._board.find(submit.job_id)
-        if not workers:
-            effects.append(refusal_of(submit, shares.UNAUTHORIZED))
-            return
-        if not self._subscribed:
-            effects.append(refusal_of(submit, shares.NOT_SUBSCRIBED))
-            return
-        if posted is None:
-            effects.append(refusal_of(submit, shares.JOB_NOT_FOUND))
+        if posted is None or not workers or not self._subscribed:
+            effects.append(refusal_of(submit, premature(self.authorized, self._subscribed)))
             return
         who = workers.get(submit.worker)
         verdict = judge(

@@ -179,26 +179,41 @@ def _submit(request_id: bytes, params: list[Any], firmware: Firmware) -> Submit 
         if firmware.short_nonce and nonce:
             nonce = nonce.zfill(8)
         if len(ntime) != 8 or len(nonce) != 8 or type(worker) is not str or type(job_id) is not str:
-            return Malformed(request_id, "Expected worker, job, extranonce2, ntime, nonce as strings")
+            return Malformed(request_id, _fault(params, firmware))
         ntime_word, nonce_word = _TWO_WORDS.unpack(unhexlify(ntime + nonce))
         extranonce2_bytes = unhexlify(extranonce2)
         if len(extranonce2_bytes) != firmware.extranonce2_bytes:
-            return Malformed(request_id, f"extranonce2 must be {firmware.extranonce2_bytes} bytes")
-        version_bits = None if bits is None else _word(bits)
+            return Malformed(request_id, _fault(params, firmware))
+        version_bits = None if bits is None else int.from_bytes(_hex(bits, 8), "big")
     except (TypeError, ValueError, AttributeError, HexError):
-        return Malformed(request_id, "Expected extranonce2, ntime, nonce and version bits in hex")
+        return Malformed(request_id, _fault(params, firmware))
     return Submit(request_id, worker, job_id, extranonce2_bytes, ntime_word, nonce_word, version_bits)
 
 
-def _word(text: Any) -> int:
-    """An 8-digit hex number.
+def _fault(params: list[Any], firmware: Firmware) -> str:
+    """What a person is told about a submission that cannot be read."""
+    if len(params) < 5:
+        return "Expected worker, job, extranonce2, ntime and nonce"
+    if not all(isinstance(name, str) for name in params[:2]):
+        return "worker and job must be strings"
+    digits = {"extranonce2": 2 * firmware.extranonce2_bytes, "ntime": 8, "nonce": 8, "version bits": 8}
+    for (name, size), value in zip(digits.items(), params[2:], strict=False):
+        try:
+            _hex(value, size)
+        except (TypeError, ValueError):
+            return f"{name} must be {size} hex digits"
+    return "The submission cannot be read"
+
+
+def _hex(text: Any, digits: int) -> bytes:
+    """Exactly so many hex digits.
 
     Raises:
         ValueError, TypeError: it is something else.
     """
-    if len(text) != 8:
-        raise ValueError("8 hex digits expected")
-    return int.from_bytes(unhexlify(text), "big")
+    if not isinstance(text, str) or len(text) != digits:
+        raise ValueError("hex digits expected")
+    return unhexlify(text)
 
 
 def _configure(request_id: bytes, params: list[Any]) -> Message:
@@ -216,13 +231,10 @@ def _subscribe(request_id: bytes, params: list[Any]) -> Message:
 
 def _session_id(params: list[Any]) -> bytes | None:
     """32 hex digits; whatever else stands there was not given out by us."""
-    match params:
-        case [str(text)] if len(text) == 32:
-            try:
-                return unhexlify(text)
-            except ValueError:
-                return None
-    return None
+    try:
+        return _hex(params[0], 32) if params else None
+    except ValueError:
+        return None
 
 
 def _authorize(request_id: bytes, params: list[Any]) -> Message:
@@ -234,13 +246,19 @@ def _authorize(request_id: bytes, params: list[Any]) -> Message:
 
 def _suggest_difficulty(request_id: bytes, params: list[Any]) -> Message:
     wished = wishes.difficulty(params[0]) if params else None
-    return Malformed(request_id, "Expected a difficulty") if wished is None else Suggest(request_id, wished)
+    return (
+        Malformed(request_id, "Expected a difficulty: a number above 0")
+        if wished is None
+        else Suggest(request_id, wished)
+    )
 
 
 def _suggest_target(request_id: bytes, params: list[Any]) -> Message:
     wished = wishes.difficulty_of_target(params[0]) if params else None
     return (
-        Malformed(request_id, "Expected a target in hex") if wished is None else Suggest(request_id, wished)
+        Malformed(request_id, "Expected a target: 1 to 64 hex digits, not all 0")
+        if wished is None
+        else Suggest(request_id, wished)
     )
 
 

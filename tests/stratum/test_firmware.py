@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
+import attrs
 import pytest
 
 from pool.chain import coinbase
@@ -57,6 +59,18 @@ def test_every_entry_can_be_told_apart_and_asks_for_what_can_be_given() -> None:
         assert firmware.of(each.agents[0]) is each
         assert all(part == part.lower() for part in each.agents)
         assert 3 <= each.extranonce2_bytes <= EXTRANONCE2_BYTES
+
+
+def test_the_document_lists_every_machine_that_is_treated_otherwise() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "stratum.md").read_text(encoding="utf-8")
+    rows = [row for row in text[text.index("## Machines") :].splitlines() if row.startswith("| ")]
+    usual = firmware.Firmware(name="")
+    for each in firmware.TABLE:
+        plain = attrs.evolve(each, name="", agents=(), coinbase_bytes=None, shows_messages=False)
+        if plain != usual:
+            (row,) = [row for row in rows if all(f"`{part}`" in row for part in each.agents)]
+            start = each.most_start or each.least_start
+            assert start is None or str(start) in row.replace("\xa0", "").replace(" ", "")
 
 
 def test_the_pools_longest_coinbase_fits_every_machine() -> None:

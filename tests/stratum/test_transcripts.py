@@ -3,7 +3,8 @@
 A transcript is read from the top:
 
 - ``# machine:`` and ``# facts:`` say who speaks, and where that is known from; other comments are comments.
-- ``job ID [tip=N] [nbits=HEX]`` puts up a job; ``wait S`` lets time pass; ``reconnect`` opens a new connection.
+- ``job ID [tip=N] [nbits=HEX]`` puts up a job; ``wait S`` lets time pass; ``reconnect`` opens another
+  connection.
 - ``> JSON`` is a packet from the machine, ``+ JSON`` one more line in the same packet.  In it stand
   ``$ntime`` (and ``$ntime+N``), ``$nonce`` (a share at the difficulty of its job), ``$bad`` (not a share),
   ``$short`` (a share whose nonce is written without leading zeros) and ``$session`` (the session id).
