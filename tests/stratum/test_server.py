@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -16,7 +17,7 @@ from zope.interface import implementer
 from stratum.commit import NOT_STORED
 from stratum.errors import Code
 from stratum.options import Options
-from stratum.server import Connection, StratumServer
+from stratum.server import Connection, StratumFactory, StratumServer
 from stratum.units import Difficulty
 from tests.stratum.fakes import (
     NTIME,
@@ -67,10 +68,10 @@ class World:
 
 
 class Rig:
-    """A miner's end of a connection."""
+    """A miner's end of a connection, through the usual port or another one."""
 
-    def __init__(self, world: World) -> None:
-        made = world.server.factory.buildProtocol(None)
+    def __init__(self, world: World, factory: StratumFactory | None = None) -> None:
+        made = (factory or world.server.factory).buildProtocol(None)
         assert made is not None
         self.protocol: Connection = made
         self.transport = StringTransport()  # type: ignore[no-untyped-call]
@@ -407,3 +408,69 @@ def test_a_server_without_an_observer_works_the_same() -> None:
     world.feed.new(job("2"))
     server.commit._observer.accepted(1)
     assert server.commit.drained().called
+
+
+def test_a_port_may_have_its_own_difficulties_and_time_outs() -> None:
+    world = World(nbits=0x1A00FFFF)
+    rental = Options(
+        start_difficulty=Difficulty(Fraction(65_536)), minimum_difficulty=Difficulty(Fraction(1024))
+    )
+    factory = world.server.factory_for(attrs.evolve(rental, handshake_timeout_s=10, idle_timeout_s=30))
+    usual, rented, lurker = world.connect(), Rig(world, factory), Rig(world, factory)
+    greeting = line("mining.subscribe", "test"), line("mining.authorize", "bob.rig", "d=2")
+    assert usual.send(*greeting)[2]["params"] == [2]
+    assert rented.send(*greeting)[2]["params"] == [1024]
+    world.tick(11)
+    assert lurker.closing()
+    world.tick(20)
+    assert rented.closing()
+    assert not usual.closing()
+
+
+def test_a_miner_that_comes_back_over_another_socket_takes_the_place_of_its_old_one() -> None:
+    world = World()
+    before = world.connect()
+    subscribed = before.send(line("mining.subscribe", "test"), line("mining.authorize", "bob.rig", "x"))[0]
+    (_, (_, session_id)), extranonce1, _ = subscribed["result"]
+    after = world.connect()
+    replies = after.send(
+        line("mining.subscribe", "test", session_id), line("mining.authorize", "bob.rig", "x")
+    )
+    assert replies[0]["result"][1] == extranonce1
+    assert [each.get("method") for each in replies] == [
+        None,
+        None,
+        "mining.set_difficulty",
+        "mining.notify",
+    ]
+    assert (replies[3]["params"][0], replies[3]["params"][8]) == ("1e1", True)
+    world.tick(5)
+    assert before.closing()
+    before.lose()
+    after.send(share(1))
+    world.tick()
+    assert [each["result"] for each in after.heard()] == [True]
+    world.feed.new(job("2"))
+    assert len(after.heard()) == 1
+
+
+def test_seats_are_given_back_or_kept_but_never_shared() -> None:
+    world = World()
+    rigs = [world.connect().start() for _ in range(50)]
+    for rig in rigs[::2]:
+        rig.lose()
+    more = [world.connect() for _ in range(50)]
+    seats = [rig.protocol.session.extranonce1 for rig in rigs + more]
+    assert len(set(seats)) == 100
+
+
+def test_whoever_shows_messages_is_told_of_a_planned_stop() -> None:
+    world = World()
+    shows, shows_not, idle = world.connect(), world.connect(), world.connect()
+    shows.send(line("mining.subscribe", "cgminer/4.12"), line("mining.authorize", "bob.rig", "x"))
+    shows_not.send(line("mining.subscribe", "whatsminer/v1.1"), line("mining.authorize", "bob.rig", "x"))
+    world.server.stop()
+    assert [each["method"] for each in shows.heard()] == ["client.show_message", "client.reconnect"]
+    assert [each["method"] for each in shows_not.heard()] == ["client.reconnect"]
+    assert idle.heard() == []
+    assert all(each.closing() for each in (shows, shows_not, idle))
