@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 NBITS: Final = 0x17034219
 """Mainnet's at the end of 2023: no benchmark finds a block by accident."""
@@ -30,7 +30,7 @@ class BenchNode:
         self._changed = threading.Condition()
         self._over = False
         self._transactions = [_transaction(number) for number in range(TRANSACTIONS)]
-        self._server = _Server(("127.0.0.1", 0), _Requests)
+        self._server = Listener(("127.0.0.1", 0), Requests)
         self._server.node = self
 
     @property
@@ -103,16 +103,29 @@ def _transaction(number: int) -> dict[str, str]:
     return {"data": "02" * 100, "txid": txid, "hash": txid}
 
 
-class _Server(ThreadingHTTPServer):
+class Answers(Protocol):
+    """A stand-in's calls."""
+
+    def answer(self, method: str, params: Any) -> Any:
+        """The result of a call; KeyError for one that it does not know."""
+        ...
+
+
+class Listener(ThreadingHTTPServer):
+    """Serves a stand-in's calls, a thread for each.  Attributes: the stand-in."""
+
     daemon_threads = True
-    node: BenchNode
+    request_queue_size = 128  # with socketserver's own 5, connections that come together wait for seconds
+    node: Answers
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A front that stops hangs up on its longpoll."""
 
 
-class _Requests(BaseHTTPRequestHandler):
-    server: _Server
+class Requests(BaseHTTPRequestHandler):
+    """JSON-RPC over HTTP."""
+
+    server: Listener
 
     def do_POST(self) -> None:
         """One JSON-RPC call."""

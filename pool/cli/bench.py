@@ -1,4 +1,4 @@
-"""Commands that measure: bench stratum, bench rewards."""
+"""Commands that measure: bench stratum, bench rewards, bench claims."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from pool.bench import claims as bench_claims
 from pool.bench import rewards as bench_rewards
 from pool.bench.stratum import QUICK, Plan, measure
 
@@ -88,6 +89,34 @@ def rewards(as_json: bool, shares: int, accounts: int, directory: Path | None) -
         for name, value in figures.items():
             click.echo(f"{name.ljust(width)}  {value!s:>12}")
     if not figures["matches_brute_force"]:
+        raise SystemExit(1)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
+@click.option("--quick", is_flag=True, help="A smoke test of a few seconds: the figures mean nothing.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where the books are written: a directory on the disk that is to be measured.",
+)
+def claims(as_json: bool, quick: bool, directory: Path | None) -> None:  # noqa: FBT001 -- click's way
+    """Measure withdrawals: claims per second, time to the answer and to the payment, paid exactly once.
+
+    Starts a web and a payer with books of their own, a stand-in for the Lightning node that pays whenever it
+    is asked, and wallets in another process that scan, call back, repeat themselves and present rival
+    invoices.  Ends with status 1 when anything was not paid exactly once.  Takes about a minute.  Nothing of
+    a running pool is touched.
+    """
+    plan = bench_claims.QUICK if quick else bench_claims.Plan()
+    figures = bench_claims.measure(plan, lambda text: click.echo(text, err=True), directory)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        width = max(map(len, figures))
+        for name, value in figures.items():
+            click.echo(f"{name.ljust(width)}  {value!s:>12}")
+    if not figures["paid_exactly_once"]:
         raise SystemExit(1)
 
 
