@@ -101,6 +101,7 @@ class StratumConfig(_Section):
     flush_ms: float = Field(default=5.0, ge=0)
     job_interval_s: float = Field(default=30.0, gt=0)
     max_connections: int = Field(default=10_000, ge=1)
+    max_connections_per_address: int = Field(default=2_000, ge=1)
 
 
 class RewardsConfig(_Section):

@@ -45,6 +45,7 @@ class Options:
         flush_s: how long accepted shares are collected before they are written together.
         front_id: first byte of every extranonce1, 0 … 255; differs between fronts of one pool.
         max_connections: further connections are closed at once; None for no limit.
+        max_connections_per_address: the same for one IPv4 address or one IPv6 /64.
     """
 
     start_difficulty: Difficulty = attrs.field(
@@ -64,3 +65,4 @@ class Options:
     flush_s: float = 0.005
     front_id: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(255)])
     max_connections: int | None = None
+    max_connections_per_address: int | None = None

@@ -4,153 +4,33 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import assert_never
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IListeningPort,
-    IPushProducer,
     IReactorTime,
     IStreamServerEndpoint,
-    ITCPTransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.tcp import Server
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from stratum.board import Board, Posted
+from stratum.board import Board
 from stratum.commit import GroupCommit
-from stratum.effects import Credit, Effect, FreshJob, Refusal
+from stratum.connection import Connection
 from stratum.extra import ExtraJobs
 from stratum.extranonce import Extranonces
 from stratum.jobs import Job
+from stratum.limits import Addresses
 from stratum.options import Options
-from stratum.ports import Authorizer, JobFeed, Observer, ShareSink, Solution, Unobserved
+from stratum.ports import Authorizer, JobFeed, Observer, ShareSink, Unobserved
 from stratum.returning import Returning
 from stratum.session import Session
-from stratum.transport import Socket, lengthen_queue, plain_tcp, send_now
+from stratum.transport import lengthen_queue
 
 _SWEEP_S = 5.0
 _FAREWELL_S = 2.0
-
-
-@implementer(IPushProducer)
-class Connection(Protocol):
-    """A miner's socket.  It is registered as producer to learn when the peer does not read."""
-
-    transport: Socket  # type: ignore[assignment]  # Twisted declares too little (no abortConnection)
-
-    def __init__(self, server: StratumServer, session: Session, now: float) -> None:
-        self._server = server
-        self.session = session
-        self.waiting = 0
-        self.opened_at = self.heard_at = now
-        self._closing = False
-        self._plain: Server | None = None
-
-    def connectionMade(self) -> None:
-        """The miner is there."""
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-        self._plain = plain_tcp(self.transport)
-        self.transport.registerProducer(self, streaming=True)
-        self._server.opened(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The miner is gone; what it was credited stays in the batch."""
-        self._closing = True
-        self._server.closed(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Judge all lines of one read; answer them with one write, or after the commit."""
-        if self._closing:
-            return
-        server = self._server
-        self.heard_at = now = server.clock.seconds()
-        lines: list[bytes] = []
-        for effect in self.session.receive(data, now, int(server.wall() * 1000)):
-            self._perform(effect, lines)
-        if lines:
-            self._write(b"".join(lines))
-        if self.session.broken is not None:
-            self.close(self.session.broken)
-
-    def _perform(self, effect: Effect, lines: list[bytes]) -> None:
-        server = self._server
-        match effect:
-            case Credit():
-                server.commit.share(self, effect)
-            case bytes():
-                self._say(effect, lines)
-            case Refusal():
-                server.observer.rejected(effect.code)
-                self._say(effect.line, lines)
-            case Solution():
-                server.sink.solved(effect)
-            case FreshJob():
-                self._write(b"".join(lines))
-                lines.clear()
-                server.offer_fresh(self)
-            case _:
-                assert_never(effect)
-
-    def _say(self, line: bytes, lines: list[bytes]) -> None:
-        if self.waiting:
-            self._server.commit.reply(self, line)
-        else:
-            lines.append(line)
-
-    def offer(self, posted: Posted, now: float) -> None:
-        """A new job; it does not wait behind replies."""
-        data = self.session.offer(posted, now)
-        if data and not self._closing:
-            self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        rest = data if self._plain is None else send_now(self._plain, data)
-        if rest:
-            self.transport.write(rest)
-
-    def release(self, data: bytes) -> None:
-        """Replies whose shares are on disk."""
-        if not self._closing:
-            self._write(data)
-
-    def close(self, reason: str) -> None:
-        """Close; when that was tried before and the peer does not take the rest, cut it off."""
-        if self._closing:
-            self.abort()
-            return
-        self._server.log.info("Closed a connection: {reason}", reason=reason)
-        self._closing = True
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-
-    def abort(self) -> None:
-        """Cut the connection off without waiting for the peer."""
-        self._closing = True
-        self.transport.abortConnection()
-
-    def stop_reading(self) -> None:
-        """Take no more submissions; replies still go out."""
-        if not self._closing:
-            self.transport.pauseProducing()
-
-    def pauseProducing(self) -> None:
-        """The write buffer (64 kB) is full: a peer that does not read its jobs is no miner."""
-        self._server.log.info("Cut off a connection: {reason}", reason="does not read")
-        self.abort()
-
-    def resumeProducing(self) -> None:
-        """Never asked for: the connection was cut off when it filled up."""
-
-    def stopProducing(self) -> None:
-        """The transport is going away; connectionLost follows."""
 
 
 class StratumFactory(Factory):
@@ -194,6 +74,7 @@ class StratumServer:
         observer: Observer | None = None,
         token: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        self.addresses = Addresses(options.max_connections_per_address)
         self.sink = sink
         self.clock = clock
         self.wall = wall

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 
 BACKLOG: Final = 4096
 """Connections that may wait to be taken; the kernel makes it net.core.somaxconn, if that is less."""
@@ -30,6 +32,14 @@ class Socket(Protocol):
         """IPushProducer: stop reading."""
         ...
 
+    def resumeProducing(self) -> None:  # noqa: N802
+        """IPushProducer: read on."""
+        ...
+
+    def getPeer(self) -> IAddress:  # noqa: N802
+        """ITransport."""
+        ...
+
     def loseConnection(self) -> None:  # noqa: N802
         """ITransport."""
         ...
@@ -47,6 +57,16 @@ def lengthen_queue(port: IListeningPort) -> IListeningPort:
     if isinstance(port, tcp.Port):
         port.socket.listen(BACKLOG)  # a second call only changes the length
     return port
+
+
+def knows_its_peer(transport: object) -> bool:
+    """Whether the peer's address is the miner's at once; behind a proxy it comes with the first bytes."""
+    return not isinstance(transport, HAProxyProtocolWrapper)
+
+
+def host_of(address: IAddress) -> str:
+    """The IP address as text, empty where there is none (a Unix socket)."""
+    return address.host if isinstance(address, IPv4Address | IPv6Address) else ""
 
 
 def plain_tcp(transport: object) -> tcp.Server | None:

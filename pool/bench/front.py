@@ -35,6 +35,7 @@ minimum_difficulty = {DIFFICULTY}
 vardiff = false
 job_interval_s = 3600.0
 max_connections = {connections}
+max_connections_per_address = {connections}
 
 [store]
 directory = {json.dumps(str(store))}

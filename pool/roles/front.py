@@ -162,6 +162,7 @@ class FrontRole:
             flush_s=stratum.flush_ms / 1000,
             front_id=stratum.front_id,
             max_connections=stratum.max_connections,
+            max_connections_per_address=stratum.max_connections_per_address,
         )
 
     async def stop(self) -> None:

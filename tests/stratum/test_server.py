@@ -15,9 +15,10 @@ from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
 from stratum.commit import NOT_STORED
+from stratum.connection import Connection
 from stratum.errors import Code
 from stratum.options import Options
-from stratum.server import Connection, StratumFactory, StratumServer
+from stratum.server import StratumFactory, StratumServer
 from stratum.units import Difficulty
 from tests.stratum.fakes import (
     NTIME,

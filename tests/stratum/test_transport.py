@@ -12,7 +12,7 @@ class Kernel(tcp.Server):
     """A TCP connection, and its own socket, that takes so many bytes, is full or broken."""
 
     def __init__(self, takes: int | OSError, *, waiting: bytes = b"") -> None:
-        self.socket = self
+        self.socket = self  # type: ignore[assignment]
         self.dataBuffer = waiting
         self._tempDataLen = 0
         self.disconnecting = False

@@ -1,0 +1,187 @@
+"""The door behind real sockets and Twisted's endpoint strings: TLS, the PROXY protocol, IPv6."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from twisted.internet import reactor as global_reactor
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.epollreactor import EPollReactor
+
+from stratum.options import Options
+from stratum.server import StratumServer
+from tests.stratum.fakes import FakeAuthorizer, FakeFeed, FakeSink, job, line, lines
+
+# Twisted hands certificates to pyOpenSSL in a form that this has deprecated
+pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+
+HELLO = line("mining.subscribe", "test", request_id=1) + line("mining.authorize", "bob.rig", request_id=2)
+V2_SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+V2_LOCAL = V2_SIGNATURE + b"\x20\x00\x00\x00"
+
+
+def v1(host: str) -> bytes:
+    return f"PROXY TCP4 {host} 192.0.2.1 1000 3333\r\n".encode()
+
+
+def v2(host: str) -> bytes:
+    addresses = socket.inet_aton(host) + socket.inet_aton("192.0.2.1") + bytes.fromhex("03e80d05")
+    return V2_SIGNATURE + b"\x21\x11" + len(addresses).to_bytes(2, "big") + addresses
+
+
+class Door:
+    """A server on a reactor of the test's, which turns only while somebody waits."""
+
+    def __init__(self) -> None:
+        self.reactor: Any = EPollReactor()  # type: ignore[no-untyped-call]
+        self.links = ExitStack()
+        options = Options(max_connections_per_address=1, front_id=3)
+        self.server = StratumServer(
+            FakeFeed(job()), FakeSink(), FakeAuthorizer(), self.reactor, options, lambda: 1.0
+        )
+
+    def listen(self, description: str) -> int:
+        ports: list[Any] = []
+        endpoint = serverFromString(self.reactor, description)  # type: ignore[no-untyped-call]
+        self.server.listen(endpoint).addCallback(ports.append)
+        return int(ports[0].getHost().port)
+
+    def connect(self, port: int, host: str = "127.0.0.1") -> socket.socket:
+        return self.links.enter_context(socket.create_connection((host, port), 5))
+
+    def until(self, found: Callable[[], Any]) -> Any:
+        for _ in range(400):
+            self.reactor.iterate(0.01)
+            # TLS gathers small writes by a timer of the global reactor, whichever it was listened with
+            global_reactor.runUntilCurrent()  # type: ignore[attr-defined]
+            answer = found()
+            if answer is not None:
+                return answer
+        raise AssertionError("nothing came")
+
+    def says(self, link: socket.socket) -> str:
+        """The method that comes last in a greeting, or ``closed``."""
+        link.settimeout(0)
+        heard = b""
+
+        def look() -> str | None:
+            nonlocal heard
+            try:
+                data = link.recv(65536)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return None
+            except ConnectionError:
+                return "closed"
+            heard += data
+            if not data:
+                return "closed"
+            return "notify" if heard.endswith(b"\n") and lines(heard)[-1].get("method") else None
+
+        return str(self.until(look))
+
+    def close(self) -> None:
+        self.links.close()
+        stopped: list[Any] = []
+        self.server.stop().addBoth(stopped.append)
+        self.until(lambda: stopped or None)
+        self.reactor._poller.close()
+        for reader in list(self.reactor._internalReaders):
+            reader.connectionLost(None)
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    door = Door()
+    yield door
+    door.close()
+
+
+def greeted(door: Door, link: socket.socket, *data: bytes) -> str:
+    link.sendall(b"".join(data))
+    return door.says(link)
+
+
+def test_a_port_speaks_tls(door: Door, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("pool.test")
+    pem, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certificate.cert_chain_pems[0].write_to_path(pem)
+    certificate.private_key_pem.write_to_path(key)
+    port = door.listen(f"ssl:0:privateKey={key}:certKey={pem}:interface=127.0.0.1")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    link = door.connect(port)
+    link.settimeout(0)
+    secure = context.wrap_socket(link, server_hostname="pool.test", do_handshake_on_connect=False)
+    door.links.enter_context(secure)
+
+    def shaken() -> str | None:
+        try:
+            secure.do_handshake()
+        except ssl.SSLWantReadError:
+            return None
+        return secure.version()
+
+    assert door.until(shaken) in {"TLSv1.2", "TLSv1.3"}
+    secure.sendall(HELLO)
+    assert door.says(secure) == "notify"
+
+
+def test_who_speaks_no_tls_there_is_hung_up_on(door: Door, tmp_path: Path) -> None:
+    certificate = trustme.CA().issue_cert("pool.test")
+    both = tmp_path / "both.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(both)
+    port = door.listen(f"ssl:0:privateKey={both}:certKey={both}:interface=127.0.0.1")
+    assert greeted(door, door.connect(port), HELLO) == "closed"
+
+
+@pytest.mark.parametrize("header", [v1, v2])
+def test_behind_a_proxy_limits_see_the_miners_address(door: Door, header: Callable[[str], bytes]) -> None:
+    port = door.listen("haproxy:tcp:0:interface=127.0.0.1")
+    assert greeted(door, door.connect(port), header("203.0.113.1"), HELLO) == "notify"
+    assert greeted(door, door.connect(port), header("203.0.113.2"), HELLO) == "notify"
+    assert greeted(door, door.connect(port), header("203.0.113.1"), HELLO) == "closed"
+
+
+def test_what_claims_no_address_counts_as_the_proxys_own(door: Door) -> None:
+    port = door.listen("haproxy:tcp:0:interface=127.0.0.1")
+    assert greeted(door, door.connect(port), V2_LOCAL, HELLO) == "notify"
+    assert greeted(door, door.connect(port), V2_LOCAL, HELLO) == "closed"
+
+
+@pytest.mark.parametrize("rubbish", [HELLO, b"PROXY " + b"x" * 200 + b"\r\n", V2_SIGNATURE + b"\xff" * 40])
+def test_a_wrong_header_ends_the_connection_and_nothing_else(door: Door, rubbish: bytes) -> None:
+    port = door.listen("haproxy:tcp:0:interface=127.0.0.1")
+    assert greeted(door, door.connect(port), rubbish) == "closed"
+    assert greeted(door, door.connect(port), v1("203.0.113.1"), HELLO) == "notify"
+
+
+@pytest.mark.parametrize("description", ["tcp6:0:interface=\\:\\:1", "tcp:0:interface=\\:\\:1"])
+def test_miners_come_over_ipv6(door: Door, description: str) -> None:
+    port = door.listen(description)
+    first = door.connect(port, "::1")
+    assert greeted(door, first, HELLO) == "notify"
+    assert greeted(door, door.connect(port, "::1"), HELLO) == "closed"  # one from each address, here
+
+
+def test_json_is_the_same_over_every_endpoint(door: Door) -> None:
+    port = door.listen("tcp:0:interface=127.0.0.1")
+    link = door.connect(port)
+    link.sendall(line("mining.subscribe", "test", request_id="a"))
+    link.settimeout(0)
+
+    def reply() -> Any:
+        try:
+            return json.loads(link.recv(65536))
+        except BlockingIOError:
+            return None
+
+    assert door.until(reply)["id"] == "a"
