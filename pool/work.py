@@ -29,7 +29,8 @@ MAX_NTIME_AHEAD_S = 7000
 """How far miners may roll the time; the network takes two hours beyond its own clock."""
 KEEP_JOBS_S = 900.0
 """How long a block can still be put together from a job; longer than any submission of it is looked at."""
-_CRC_NEIGHBOURS = 4
+_CRC_NEIGHBOURS = 256
+"""Of a miner's last four jobs, as many may lie apart when others got extra ones in between."""
 
 log = Logger()
 

@@ -198,8 +198,8 @@ class Session:
         if returning is not None:
             self._session_id, found = returning.sit_down(session_id, self, now)
             if found is not None:
+                found.steering.come_back(self.steering)
                 extranonce1, self.steering = found.extranonce1, found.steering
-                self.steering.come_back()
         # who is given less to vary has zeros in the rest
         fixed = bytes(EXTRANONCE2_BYTES - self._firmware.extranonce2_bytes)
         self._seat = Seat(extranonce1 + fixed, self._seat.version_mask)

@@ -70,8 +70,17 @@ class Steering:
         if not self._wish_pending and self._told is None:
             self._wanted = firmware.start_difficulty(self._options.start_difficulty)
 
-    def come_back(self) -> None:
-        """The same miner on a new connection: it is told everything again."""
+    def come_back(self, newcomer: Steering) -> None:
+        """The same miner on a new connection: it is told everything again.
+
+        Port, minimum and wishes are those of the new connection; a suggestion that was heard before is none.
+        """
+        self._options, self._floor = newcomer._options, newcomer._floor
+        self._pinned = newcomer._pinned
+        known = newcomer._suggested == self._suggested and not newcomer._pinned
+        if newcomer._wish_pending and not known:
+            self._wanted, self._suggested = newcomer._wanted, newcomer._suggested
+            self._wish_pending = True
         self.started = False
         self._network = None
 

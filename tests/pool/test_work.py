@@ -206,6 +206,31 @@ def test_on_the_same_tip_a_fresh_job_comes_every_interval_and_is_not_clean(bench
     assert bench.node.templates_asked <= 6  # templates are large: the tip is what is polled
 
 
+def test_an_extra_job_is_told_to_nobody_and_has_a_coinbase_of_its_own(bench: Bench) -> None:
+    assert bench.work.extra() is None
+    bench.work.start()
+    bench.pass_s(1)
+    first = bench.jobs[0]
+    extra = bench.work.extra()
+    assert extra is not None
+    assert bench.jobs == [first]
+    assert bench.work.current() is first
+    assert (extra.prev_hash, extra.clean) == (first.prev_hash, False)
+    assert extra.id != first.id
+    assert extra.coinb1 != first.coinb1
+    bench.pass_s(30)
+    assert len(bench.jobs) == 2
+
+
+def test_there_is_no_extra_job_without_an_address_or_a_node_that_answers(bench: Bench) -> None:
+    bench.work.start()
+    bench.addresses.append(None)
+    assert bench.work.extra() is None
+    bench.addresses.pop()
+    bench.work.heard_s = bench.clock.seconds() - 1000
+    assert bench.work.extra() is None
+
+
 def test_new_transactions_told_by_longpoll_wait_for_the_interval(bench: Bench) -> None:
     bench.work.start()
     bench.pass_s(10)
@@ -254,7 +279,7 @@ def test_job_ids_are_short_hex_that_never_repeats_nor_shares_a_crc_with_its_neig
     assert len(ids) == len(set(ids)) == 601
     assert all(len(job_id) == 8 and int(job_id, 16) for job_id in ids)
     crcs = [binascii.crc_hqx(job_id.encode(), 0) for job_id in ids]
-    assert all(len(set(crcs[at : at + 4])) == 4 for at in range(len(crcs) - 3))
+    assert all(len(set(crcs[at : at + 256])) == 256 for at in range(len(crcs) - 255))
 
 
 def test_jobs_that_differ_only_in_time_have_different_coinbases(bench: Bench) -> None:

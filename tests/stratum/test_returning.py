@@ -6,6 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stratum import memory as memory_module
 from stratum import returning as returning_module
@@ -256,3 +258,61 @@ def test_memory_is_bounded_in_time_and_size(monkeypatch: pytest.MonkeyPatch) -> 
     assert memory.recall(("a", "", "", TINY), 1) is None
     assert memory.recall(("b", "", "", TINY), memory_module.REMEMBER_S) is not None
     assert memory.recall(("b", "", "", TINY), memory_module.REMEMBER_S + 1) is None
+
+
+def test_a_resumed_session_has_the_port_and_the_wishes_of_its_new_connection() -> None:
+    front = Front()
+    before = front.connect()
+    session_id, _ = subscribe(before)
+    authorize(before, password=f"d={float(TINY)}")
+    before.leave(1)
+    rental = Options(
+        start_difficulty=Difficulty(Fraction(1, 4)), minimum_difficulty=Difficulty(Fraction(1, 8))
+    )
+    after = front.connect(rental)
+    subscribe(after, session_id, 2)
+    authorize(after, 2)
+    assert lines(after.offer(front.board.post(job("2"), 2), 2))[0]["params"] == [0.125]
+    # the new password fixes nothing: silence moves it again, down to the port's minimum only
+    say(after, line("mining.suggest_difficulty", 0.5), 3)
+    assert lines(after.offer(front.board.post(job("3"), 3), 3))[0]["params"] == [0.5]
+    assert lines(after.offer(front.board.post(job("4"), 600), 600))[0]["params"] == [0.125]
+
+
+def test_what_is_wished_before_subscribe_counts_on_a_resumed_session_too() -> None:
+    front = Front()
+    before = front.connect()
+    session_id, _ = subscribe(before)
+    authorize(before)
+    before.leave(1)
+    after = front.connect()
+    say(after, line("mining.suggest_difficulty", 0.25), 2)
+    subscribe(after, session_id, 2)
+    authorize(after, 2)
+    assert lines(after.offer(front.board.post(job("2"), 2), 2))[0]["params"] == [0.25]
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(("connect", "subscribe", "leave", "wait")), st.integers(0, 9)), max_size=60
+)
+
+
+@given(steps)
+def test_no_two_miners_ever_share_an_extranonce1(moves: list[tuple[str, int]]) -> None:
+    front, now = Front(), 0.0
+    live: list[Session] = []
+    ids = ["00" * 16]
+    for what, number in moves:
+        if what == "connect":
+            live.append(front.connect())
+        elif what == "wait":
+            now += 100.0 * number
+        elif live and what == "leave":
+            live.pop(number % len(live)).leave(now)
+        elif live:
+            chosen = live[number % len(live)]
+            if chosen.broken is None:
+                ids.append(subscribe(chosen, ids[number % len(ids)], now)[0])
+                authorize(chosen, now)
+        seats = [each.extranonce1 for each in live if each.broken is None]
+        assert len(seats) == len(set(seats))
