@@ -67,7 +67,7 @@ def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
     directory = config.store.directory
     serving = is_running(directory, "web")
     mining = is_running(directory, f"front-{config.stratum.front_id}")
-    listens = [("stratum port", text, mining) for text in config.stratum.listen]
+    listens = [("stratum port", port.endpoint, mining) for _, port in config.stratum.ports()]
     listens += [("site's port", text, serving) for text in config.web.listen]
     return [
         ("store", _store(config)),

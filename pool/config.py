@@ -86,10 +86,20 @@ class NodeConfig(_Section):
     poll_s: float = Field(default=1.0, gt=0)
 
 
+class PortConfig(_Section):
+    """[[stratum.port]]: one more port for miners; what is not given is as in [stratum]."""
+
+    endpoint: str
+    start_difficulty: Decimal | None = Field(default=None, gt=0)
+    minimum_difficulty: Decimal | None = Field(default=None, gt=0)
+    vardiff: bool | None = None
+
+
 class StratumConfig(_Section):
-    """[stratum]: the miners' port."""
+    """[stratum]: the miners' ports."""
 
     listen: list[str] = ["tcp:3333"]
+    port: list[PortConfig] = []
     tag: str = Field(default="/sluice/", max_length=40, pattern=r"^[\x20-\x7e]*$")
     front_id: int = Field(default=0, ge=0, le=255)
     start_difficulty: Decimal = Field(default=Decimal(10_000), gt=0)
@@ -102,6 +112,12 @@ class StratumConfig(_Section):
     job_interval_s: float = Field(default=30.0, gt=0)
     max_connections: int = Field(default=10_000, ge=1)
     max_connections_per_address: int = Field(default=2_000, ge=1)
+
+    def ports(self) -> list[tuple[str, PortConfig]]:
+        """Every port with the key that it stands under, for error messages."""
+        plain = [PortConfig(endpoint=text) for text in self.listen]
+        named = [(f"stratum.listen[{number}]", port) for number, port in enumerate(plain)]
+        return named + [(f"stratum.port[{number}].endpoint", port) for number, port in enumerate(self.port)]
 
 
 class RewardsConfig(_Section):

@@ -13,6 +13,7 @@ from pool.accounts import Doorkeeper
 from pool.chain import saved
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.chain.node import CHAINS
+from pool.config import PortConfig
 from pool.errors import ConfigError
 from pool.metrics import FrontMetrics
 from pool.roles.base import Context, Loops
@@ -105,7 +106,7 @@ class FrontRole:
             share_log,
             self._doorkeeper(ledger),
             context.reactor,
-            self._options(),
+            self._options(PortConfig(endpoint="")),
             context.wall,
             observer,
         )
@@ -116,9 +117,9 @@ class FrontRole:
             store.count_rejected(observer.take_rejected(), context.now_ms() // 3_600_000 * 3600)
 
         self._loops.add("Counting rejected shares", count, COUNTS_EVERY_S)
-        for number, description in enumerate(config.stratum.listen):
-            port = await context.listen(f"stratum.listen[{number}]", description, self._server.factory)
-            self._ports.append(lengthen_queue(port))
+        for key, given in config.stratum.ports():
+            factory = self._server.factory_for(self._options(given))
+            self._ports.append(lengthen_queue(await context.listen(key, given.endpoint, factory)))
 
     async def _check_chain(self) -> None:
         """Follow the node once it is known to be on the configured network; give up when it is not."""
@@ -150,8 +151,10 @@ class FrontRole:
     def _doorkeeper(self, ledger: sqlite3.Connection) -> Doorkeeper:
         return Doorkeeper(self._context.config.node.network, ClaimReader(ledger).account_exists)
 
-    def _options(self) -> Options:
-        stratum = self._context.config.stratum
+    def _options(self, port: PortConfig) -> Options:
+        """The options of a port; an empty one has the pool's."""
+        own = port.model_dump(exclude={"endpoint"}, exclude_none=True)
+        stratum = self._context.config.stratum.model_copy(update=own)
         return Options(
             start_difficulty=stratum.start_difficulty,
             minimum_difficulty=stratum.minimum_difficulty,

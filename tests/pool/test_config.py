@@ -27,6 +27,7 @@ def complaint(text: str, tmp_path: Path) -> str:
         ("[rewards]\nfee_bps = 10001", "rewards.fee_bps"),
         ("[rewards]\nwindow = 0", "rewards.window"),
         ("[stratum]\nfront_id = 256", "stratum.front_id"),
+        ("[[stratum.port]]\nstart_difficulty = 1", "stratum.port.0.endpoint"),
         ("[web]\npublic_url = 'http://pool.example'", "web.public_url"),
         ("[node]\nnetwork = 'mainet'", "node.network"),
         ("[onchain]\nthreshold_sat = 1", "onchain.threshold_sat"),
@@ -115,3 +116,14 @@ def test_the_example_is_valid_and_shows_the_defaults(tmp_path: Path, monkeypatch
     assert spelled_out.metrics == defaults.metrics
     assert spelled_out.lightning is not None
     assert spelled_out.onchain.threshold_sat == defaults.onchain.threshold_sat
+
+
+def test_ports_are_told_apart_by_the_key_they_stand_under() -> None:
+    document = {"listen": ["tcp:1", "ssl:2"], "port": [{"endpoint": "tcp:3", "start_difficulty": 500000}]}
+    ports = parse({"stratum": document}, "test").stratum.ports()
+    assert [(key, port.endpoint) for key, port in ports] == [
+        ("stratum.listen[0]", "tcp:1"),
+        ("stratum.listen[1]", "ssl:2"),
+        ("stratum.port[0].endpoint", "tcp:3"),
+    ]
+    assert [port.start_difficulty for _, port in ports] == [None, None, 500000]
