@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from math import lcm
 from typing import NamedTuple
 
@@ -50,11 +51,41 @@ class Slice:
 
 @attrs.frozen
 class Chunk:
-    """All shares with log ids from ``first_id`` to ``last_id``, both included, summed into slices."""
+    """All shares with log ids from ``first_id`` to ``last_id``, both included, summed into slices.
+
+    The sums that every window needs again are made once: a chunk is kept, and windows are cut often.
+    """
 
     first_id: int
     last_id: int
     slices: Sequence[Slice]
+
+    @cached_property
+    def counts(self) -> Mapping[Kind, int]:
+        """How many shares of each kind."""
+        counts: dict[Kind, int] = {}
+        for part in self.slices:
+            kind = Kind(part.account, part.nbits, part.target)
+            counts[kind] = counts.get(kind, 0) + part.count
+        return counts
+
+    @cached_property
+    def scores(self) -> Mapping[tuple[int, Target], Fraction]:
+        """What a share scores, by nBits and share target."""
+        return {pair: score(*pair) for pair in {(kind.nbits, kind.target) for kind in self.counts}}
+
+    @cached_property
+    def oldest_id(self) -> int:
+        """Log id of the oldest share, 0 when there is none."""
+        return min((part.first_id for part in self.slices), default=0)
+
+    @cached_property
+    def worth(self) -> Fraction:
+        """What all of it scores."""
+        counts: Counter[tuple[int, Target]] = Counter()
+        for kind, count in self.counts.items():
+            counts[kind.nbits, kind.target] += count
+        return sum((count * self.scores[pair] for pair, count in counts.items()), Fraction(0))
 
 
 @attrs.frozen
@@ -119,18 +150,16 @@ def cut(chunks: Iterable[Chunk], rows: Rows, size: Fraction, last_id: int) -> Wi
     """
     if size <= 0:
         raise ValueError("a window has a positive size")
-    counts: Counter[Kind] = Counter()
+    counts: dict[Kind, int] = {}
     room, first_id = size, 0
     for chunk in chunks:
-        scores = _scores(chunk.slices)
-        worth = _worth(chunk.slices, scores)
-        if worth > room:
-            border, oldest = _cut_rows(rows(chunk.first_id, chunk.last_id), scores, room, counts)
+        if chunk.worth > room:
+            border, oldest = _cut_rows(rows(chunk.first_id, chunk.last_id), chunk.scores, room, counts)
             return Window(size, last_id, oldest, counts, border, full=True)
-        for part in chunk.slices:
-            counts[Kind(part.account, part.nbits, part.target)] += part.count
-        room -= worth
-        first_id = min((part.first_id for part in chunk.slices), default=first_id)
+        for kind, count in chunk.counts.items():
+            counts[kind] = counts.get(kind, 0) + count
+        room -= chunk.worth
+        first_id = chunk.oldest_id or first_id
         if room == 0:
             return Window(size, last_id, first_id, counts, None, full=True)
     return Window(size, last_id, first_id, counts, None, full=False)
@@ -157,36 +186,33 @@ def weights(window: Window) -> tuple[dict[str, int], int]:
     return result, denominator
 
 
-def _scores(slices: Iterable[Slice]) -> dict[tuple[int, Target], Fraction]:
-    return {pair: score(*pair) for pair in {(part.nbits, part.target) for part in slices}}
-
-
-def _worth(slices: Iterable[Slice], scores: Mapping[tuple[int, Target], Fraction]) -> Fraction:
-    counts: Counter[tuple[int, Target]] = Counter()
-    for part in slices:
-        counts[part.nbits, part.target] += part.count
-    return sum((count * scores[pair] for pair, count in counts.items()), Fraction(0))
-
-
 def _cut_rows(
     rows: Iterable[Slice],
     scores: Mapping[tuple[int, Target], Fraction],
     room: Fraction,
-    counts: Counter[Kind],
+    counts: dict[Kind, int],
 ) -> tuple[Border | None, int]:
     """Count single shares, newest first, until the room is used up; answers the border and the oldest id."""
     # integers over one denominator: a chunk has many rows, and adding fractions costs a gcd for each
     denominator = lcm(room.denominator, *(each.denominator for each in scores.values()))
     worth = {pair: int(each * denominator) for pair, each in scores.items()}
     left = int(room * denominator)
+    whole: dict[tuple[str, int, Target], int] = {}
     oldest = 0
+    border: Border | None = None
     for row in rows:
         if left == 0:
-            return None, oldest
+            break
         oldest = row.last_id
         value = worth[row.nbits, row.target]
         if value > left:
-            return Border(row.last_id, row.account, Fraction(left, denominator)), oldest
-        counts[Kind(row.account, row.nbits, row.target)] += 1
+            border, left = Border(row.last_id, row.account, Fraction(left, denominator)), 0
+            break
+        key = (row.account, row.nbits, row.target)
+        whole[key] = whole.get(key, 0) + 1
         left -= value
-    raise ValueError("the chunk's rows are worth less than its slices")
+    if left:
+        raise ValueError("the chunk's rows are worth less than its slices")
+    for kind, count in whole.items():
+        counts[Kind(*kind)] = counts.get(Kind(*kind), 0) + count
+    return border, oldest

@@ -66,7 +66,9 @@ class ShareWindows:
         newest = (row[0] + 1) // self._chunk_rows - 1
         for number in range(newest, max(-1, newest - PREPARED_CHUNKS), -1):
             if number not in self._kept:
-                self._finished(number)
+                chunk = self._finished(number)
+                # both are kept once computed, with the counts by kind that worth is summed from
+                _ = chunk.worth, chunk.oldest_id
                 return
 
     def chunks(self, last_id: int) -> Iterator[Chunk]:
@@ -95,7 +97,8 @@ class ShareWindows:
             (first_id, last_id),
         )
         for share_id, account, nbits, target_id in cursor:
-            yield Slice(account, nbits, self._target(target_id), 1, share_id, share_id)
+            target = self._targets.get(target_id) or self._target(target_id)
+            yield Slice(account, nbits, target, 1, share_id, share_id)
 
     def _finished(self, number: int) -> Chunk:
         """A chunk that nothing will be added to, from the cache when it is there."""
