@@ -4,6 +4,7 @@
 # make simulate   what the reward scheme promises, by formula and by simulation, beside the published numbers
 #             (SEED=… for other random numbers, JSON=out.json writes them)
 # make venv   the `sluice` command in .venv/bin
+# make fuzz   coverage-guided fuzzing of the miners' door (SECONDS=600 goes on for longer than a minute)
 # Each does all its own set-up: a virtual environment here, binaries in ~/.cache/sluice, nothing on the system.
 
 PYTHON ?= python3
@@ -36,6 +37,11 @@ unit: $(READY)
 
 regtest: $(READY)
 	@$(VENV)/bin/pytest -m regtest
+
+fuzz: $(READY)
+	@$(VENV)/bin/python -c 'import atheris' 2>/dev/null || \
+	  $(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(VENV)/bin/python -m tests.fuzz $(or $(SECONDS),60)
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
