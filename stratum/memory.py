@@ -9,7 +9,7 @@ import attrs
 from stratum.units import Difficulty
 
 REMEMBER_S: Final = 86_400.0
-MOST_REMEMBERED: Final = 100_000
+MOST_REMEMBERED: Final = 50_000
 
 Key = tuple[str, str, str, Difficulty]
 """Account, worker, user agent and the port's starting difficulty: many machines may share a username."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Final, Protocol
 
 import attrs
@@ -10,9 +11,10 @@ import attrs
 from stratum.extranonce import Extranonces
 from stratum.memory import Memory
 from stratum.steering import Steering
+from stratum.units import Difficulty
 
 RESUME_S: Final = 600.0
-MOST_AWAY: Final = 100_000
+MOST_AWAY: Final = 50_000
 SESSION_ID_BYTES: Final = 16
 
 
@@ -42,11 +44,30 @@ class Seat:
 
     Attributes:
         extranonce1: 4 bytes.
-        steering: its difficulty, with what its older jobs are judged at.
+        steering: its difficulty, with what its older jobs are judged at; None after a restart of the front.
+        difficulty: that it was told last; None before the first.
     """
 
     extranonce1: bytes
-    steering: Steering
+    steering: Steering | None
+    difficulty: Difficulty | None
+
+
+@attrs.frozen
+class KeptSeat:
+    """A seat in plain data, to be written down over a planned restart; whoever reads it can take the seat.
+
+    Attributes:
+        session_id: 32 hex digits, kept out of repr.
+        extranonce1: 8 hex digits.
+        difficulty: a fraction as text, or None.
+        left_s: for how long the seat is still kept.
+    """
+
+    session_id: str = attrs.field(repr=False)
+    extranonce1: str
+    difficulty: str | None
+    left_s: float
 
 
 class Returning:
@@ -108,7 +129,7 @@ class Returning:
             if before is None or before is occupant or before.broken is not None:
                 return None
             before.broken = "the session goes on over another connection"
-            seat = Seat(before.extranonce1, before.steering)
+            seat = _seat_of(before)
         self._extranonces.give_back(occupant.extranonce1)
         self._here[session_id] = occupant
         return seat
@@ -125,9 +146,40 @@ class Returning:
         if not keep:
             self._extranonces.give_back(occupant.extranonce1)
             return
-        self._away[session_id] = (Seat(occupant.extranonce1, occupant.steering), now + RESUME_S)
+        self._away[session_id] = (_seat_of(occupant), now + RESUME_S)
         if len(self._away) > MOST_AWAY:
             self._free(next(iter(self._away)))
+
+    def kept(self, now: float) -> list[KeptSeat]:
+        """The seats of those who are away, for ``restore`` in the next process of this front."""
+        self._clear(now)
+        return [
+            KeptSeat(
+                session_id.hex(),
+                seat.extranonce1.hex(),
+                None if seat.difficulty is None else str(seat.difficulty),
+                until - now,
+            )
+            for session_id, (seat, until) in self._away.items()
+        ]
+
+    def restore(self, seats: Sequence[KeptSeat], now: float) -> None:
+        """Keep the seats of an earlier process; before the first connection.
+
+        Jobs of that process are unknown here: a share on its way is answered 21.  Those that are another
+        front's, or taken, are passed over.
+
+        Raises:
+            ValueError: what is no hex or no number.
+        """
+        for kept in sorted(seats, key=lambda each: each.left_s):
+            extranonce1, session_id = bytes.fromhex(kept.extranonce1), bytes.fromhex(kept.session_id)
+            difficulty = None if kept.difficulty is None else Difficulty(Fraction(kept.difficulty))
+            if len(self._away) < MOST_AWAY and self._extranonces.reserve(extranonce1):
+                self._away[session_id] = (
+                    Seat(extranonce1, None, difficulty),
+                    now + min(kept.left_s, RESUME_S),
+                )
 
     def _clear(self, now: float) -> None:
         while self._away:
@@ -139,3 +191,7 @@ class Returning:
     def _free(self, session_id: bytes) -> None:
         seat, _ = self._away.pop(session_id)
         self._extranonces.give_back(seat.extranonce1)
+
+
+def _seat_of(occupant: Occupant) -> Seat:
+    return Seat(occupant.extranonce1, occupant.steering, occupant.steering.told)

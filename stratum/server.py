@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
@@ -25,7 +25,7 @@ from stratum.jobs import Job
 from stratum.limits import Addresses
 from stratum.options import Options
 from stratum.ports import Authorizer, JobFeed, Observer, ShareSink, Unobserved
-from stratum.returning import Returning
+from stratum.returning import KeptSeat, Returning
 from stratum.session import Session
 from stratum.transport import lengthen_queue
 
@@ -100,9 +100,20 @@ class StratumServer:
         """A factory for a port with its own difficulties and time-outs; all else is the server's."""
         return StratumFactory(self, options)
 
-    def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
-        """Listen; the port is closed by ``stop``."""
-        return endpoint.listen(self.factory).addCallback(lengthen_queue).addCallback(self._listening)
+    def kept_seats(self) -> list[KeptSeat]:
+        """After ``stop``: what the next process of this front needs to know its miners again."""
+        return self._returning.kept(self.clock.seconds())
+
+    def restore_seats(self, seats: Sequence[KeptSeat]) -> None:
+        """Before the ports open: the seats of the process before."""
+        self._returning.restore(seats, self.clock.seconds())
+
+    def listen(
+        self, endpoint: IStreamServerEndpoint, options: Options | None = None
+    ) -> Deferred[IListeningPort]:
+        """Listen, with the server's options or the port's own; the port is closed by ``stop``."""
+        factory = self.factory if options is None else self.factory_for(options)
+        return endpoint.listen(factory).addCallback(lengthen_queue).addCallback(self._listening)
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
         self._ports.append(port)

@@ -177,8 +177,7 @@ class Session:
     def _introduce(self, agent: str) -> None:
         """The miner's name, known at last; the size of its extranonce2 has been told and stays."""
         if agent and not self._agent:
-            self._agent = agent
-            size = self._firmware.extranonce2_bytes
+            size, self._agent = self._firmware.extranonce2_bytes, agent
             self._firmware = attrs.evolve(firmware.of(agent), extranonce2_bytes=size)
 
     def _subscribe(self, message: wire.Subscribe, now: float) -> bytes:
@@ -186,8 +185,8 @@ class Session:
             self._subscribed = True
             self._agent = message.user_agent
             self._firmware = firmware.of(message.user_agent)
-            self._sit_down(message.session_id, now)
             self.steering.introduce(self._firmware)
+            self._sit_down(message.session_id, now)
         session_id = self._session_id or self.extranonce1
         return wire.subscribed(
             message.id, self._seat.extranonce1, session_id, self._firmware.extranonce2_bytes
@@ -198,11 +197,11 @@ class Session:
         if returning is not None:
             self._session_id, found = returning.sit_down(session_id, self, now)
             if found is not None:
-                found.steering.come_back(self.steering)
-                extranonce1, self.steering = found.extranonce1, found.steering
+                extranonce1 = found.extranonce1
+                self.steering = self.steering.resumed(found.steering, found.difficulty)
         # who is given less to vary has zeros in the rest
-        fixed = bytes(EXTRANONCE2_BYTES - self._firmware.extranonce2_bytes)
-        self._seat = Seat(extranonce1 + fixed, self._seat.version_mask)
+        extranonce1 += bytes(EXTRANONCE2_BYTES - self._firmware.extranonce2_bytes)
+        self._seat = Seat(extranonce1, self._seat.version_mask)
 
     def overstays(self, open_s: float, silent_s: float) -> str | None:
         """Why the connection is to be closed, open and silent for so long; None if it may stay."""
@@ -218,8 +217,7 @@ class Session:
             return
         if self._workers:
             self.steering.remember(self._returning.memory, self._key(), now)
-        keep = self.authorized and self.broken is None
-        self._returning.leave(self._session_id, self, now, keep=keep)
+        self._returning.leave(self._session_id, self, now, keep=self.authorized and self.broken is None)
 
     def _key(self) -> Key:
         first = next(iter(self._workers.values()))

@@ -70,6 +70,23 @@ class Steering:
         if not self._wish_pending and self._told is None:
             self._wanted = firmware.start_difficulty(self._options.start_difficulty)
 
+    @property
+    def told(self) -> Difficulty | None:
+        """The difficulty that the miner was told last."""
+        return self._told
+
+    def resumed(self, before: Steering | None, difficulty: Difficulty | None) -> Steering:
+        """What a connection goes on with when its miner comes back: its steering, if that is left.
+
+        After a restart only the difficulty is; what the miner wishes for now goes first.
+        """
+        if before is not None:
+            before.come_back(self)
+            return before
+        if difficulty is not None and not self._wish_pending and self._options.vardiff:
+            self._wanted = difficulty
+        return self
+
     def come_back(self, newcomer: Steering) -> None:
         """The same miner on a new connection: it is told everything again.
 

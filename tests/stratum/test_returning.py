@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from stratum.effects import FreshJob
 from stratum.extranonce import Extranonces
 from stratum.memory import Memory
 from stratum.options import Options
-from stratum.returning import RESUME_S, Returning
+from stratum.returning import RESUME_S, KeptSeat, Returning
 from stratum.session import Session
 from stratum.units import Difficulty
 from tests.stratum.fakes import NTIME, FakeAuthorizer, easier, find_nonce, job, line, lines
@@ -316,3 +317,30 @@ def test_no_two_miners_ever_share_an_extranonce1(moves: list[tuple[str, int]]) -
                 authorize(chosen, now)
         seats = [each.extranonce1 for each in live if each.broken is None]
         assert len(seats) == len(set(seats))
+
+
+def test_seats_outlive_a_planned_restart() -> None:
+    old, new = Front(), Front()
+    new.tokens = 1000
+    worked(old)
+    subscribed = old.connect()
+    session_id, extranonce1 = subscribe(subscribed, None, 5)
+    say(subscribed, line("mining.suggest_difficulty", 0.25), 5)
+    authorize(subscribed, 5)
+    subscribed.leave(10)
+    kept = old.returning.kept(20)
+    assert [round(each.left_s) for each in kept] == [582, 590]
+    assert session_id not in repr(kept)
+    new.returning.restore([*kept, attrs.evolve(kept[0], extranonce1="ff000000"), kept[0]], 1000)
+    assert new.returning.take().hex() not in {each.extranonce1 for each in kept}
+    after = new.connect()
+    assert subscribe(after, session_id, 1500) == (session_id, extranonce1)
+    assert authorize(after, 1500)[1]["params"] == [0.25]
+    late = new.connect()
+    assert subscribe(late, kept[0].session_id, 1583)[0] != kept[0].session_id
+
+
+def test_what_is_written_down_of_a_seat_must_be_readable() -> None:
+    kept = KeptSeat("zz", "00000000", None, 1)
+    with pytest.raises(ValueError, match="hex"):
+        Front().returning.restore([kept], 0)

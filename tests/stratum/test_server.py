@@ -357,6 +357,7 @@ class FakeEndpoint:
         self.port = FakePort()
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 (Twisted's)
+        self.factory: Any = protocolFactory
         return succeed(self.port)
 
 
@@ -475,3 +476,25 @@ def test_whoever_shows_messages_is_told_of_a_planned_stop() -> None:
     assert [each["method"] for each in shows_not.heard()] == ["client.reconnect"]
     assert idle.heard() == []
     assert all(each.closing() for each in (shows, shows_not, idle))
+
+
+def test_miners_find_their_seats_again_after_a_planned_restart() -> None:
+    before, after = World(), World()
+    miner = before.connect()
+    subscribed = miner.send(line("mining.subscribe", "test"), line("mining.authorize", "bob.rig", "x"))[0]
+    (_, (_, session_id)), extranonce1, _ = subscribed["result"]
+    before.server.stop()
+    miner.lose()
+    after.server.restore_seats(before.server.kept_seats())
+    again = after.connect().send(line("mining.subscribe", "test", session_id))[0]
+    assert again["result"][1] == extranonce1
+
+
+def test_a_port_listens_with_its_own_options() -> None:
+    world = World()
+    endpoint = FakeEndpoint()
+    world.server.listen(endpoint, Options(start_difficulty=Difficulty(Fraction(1, 2))))
+    assert endpoint.factory is not None
+    rig = Rig(world, endpoint.factory)
+    greeting = line("mining.subscribe", "test"), line("mining.authorize", "bob.rig", "x")
+    assert rig.send(*greeting)[2]["params"] == [0.5]
