@@ -28,8 +28,12 @@ class _Quick:
 
 
 def poll_quickly(reactor: object) -> bool:
-    """Let an epoll reactor poll that way from now on; whether it is one."""
+    """Let an epoll reactor poll that way from now on; whether it is one that has what that takes."""
     if not isinstance(reactor, EPollReactor):
         return False
-    reactor.doIteration = _Quick(reactor)  # type: ignore[method-assign]
+    try:
+        quick = _Quick(reactor)
+    except AttributeError:  # a Twisted that is made otherwise inside: its own loop does as well
+        return False
+    reactor.doIteration = quick  # type: ignore[method-assign]
     return True
