@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stratum import memory as memory_module
 from stratum import returning as returning_module
 from stratum.board import Board
 from stratum.effects import FreshJob
 from stratum.extranonce import Extranonces
-from stratum.memory import Memory
 from stratum.options import Options
 from stratum.returning import RESUME_S, KeptSeat, Returning
 from stratum.session import Session
@@ -249,16 +247,6 @@ def test_another_machine_or_port_of_the_same_worker_remembers_nothing() -> None:
     memory = front.returning.memory
     assert memory.recall(("bob", "rig", "NerdMinerV2", EASY.start_difficulty), 3) is None
     assert memory.recall(("bob", "rig", "cgminer/4.11.1", Difficulty(Fraction(500_000))), 3) is None
-
-
-def test_memory_is_bounded_in_time_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "MOST_REMEMBERED", 1)
-    memory = Memory()
-    memory.note(("a", "", "", TINY), TINY, None, 0)
-    memory.note(("b", "", "", TINY), TINY, None, 0)
-    assert memory.recall(("a", "", "", TINY), 1) is None
-    assert memory.recall(("b", "", "", TINY), memory_module.REMEMBER_S) is not None
-    assert memory.recall(("b", "", "", TINY), memory_module.REMEMBER_S + 1) is None
 
 
 def test_a_resumed_session_has_the_port_and_the_wishes_of_its_new_connection() -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stratum import announce, wire
+from stratum import wire
 from stratum.errors import Code
 from stratum.units import DIFFICULTY_1_TARGET, Difficulty
-from tests.stratum.fakes import job, line
+from tests.stratum.fakes import line
 
 MESSAGES = wire.Message.__args__
 SUBMIT = ("bob.rig", "1a", "00" * 8, "6553f100", "0000002a")
@@ -192,22 +192,3 @@ def test_the_reply_to_subscribe_names_extranonce1_and_eight_bytes() -> None:
     assert reply["result"][1:] == ["01020304", 8]
     assert {pair[1] for pair in reply["result"][0]} == {"aa" * 16}
     assert [pair[0] for pair in reply["result"][0]] == ["mining.set_difficulty", "mining.notify"]
-
-
-@given(st.fractions(min_value=Fraction(1, 10**12), max_value=10**15))
-def test_the_told_difficulty_is_never_below_the_judged_one(value: Fraction) -> None:
-    told = json.loads(announce.set_difficulty(Difficulty(value)))["params"][0]
-    assert value <= Fraction(told) <= value * (1 + Fraction(1, 2**50))
-
-
-def test_whole_difficulties_are_told_as_integers() -> None:
-    assert b"[16384]" in announce.set_difficulty(Difficulty(Fraction(16384)))
-
-
-def test_notify_has_nine_parameters_with_prevhash_in_swapped_words() -> None:
-    params = json.loads(announce.notify(job("a1"), clean=True))["params"]
-    assert len(params) == 9
-    assert params[0] == "a1"
-    assert params[1].startswith("03020101" + "07060504")
-    assert params[4] == [branch.hex() for branch in job().branches]
-    assert params[5:] == ["20000000", "1d00ffff", "6553f100", True]
