@@ -172,10 +172,13 @@ class Sender:
         for claim in claims:
             if not self._running:
                 break
+            stopped = stopped or self._book.stopped()  # it may have tripped since the last one
             if stopped is None:
                 self._consider(claim, outbound)
             else:
                 self._book.refuse(claim, "payouts are paused: try again later", self._now_ms())
+            # a claim takes milliseconds to check: what was taken must not wait until many others are
+            await self._sleep(0)
         return len(claims)
 
     def _consider(self, claim: Claim, outbound: Msat) -> None:

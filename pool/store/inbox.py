@@ -78,16 +78,14 @@ class ClaimQueue:
 
     def unanswered(self, limit: int) -> Sequence[Claim]:
         """See payouts.ports.ClaimInbox."""
-        waiting = []
-        for claim in self._inbox.claims_due(self._now_ms()):
-            answered = self._ledger.execute(
-                "SELECT 1 FROM claim WHERE claim_id = ?", (claim.claim_id,)
-            ).fetchone()
-            if answered is None:
-                waiting.append(claim)
-            if len(waiting) == limit:
-                break
-        return waiting
+        due = self._inbox.claims_due(self._now_ms())
+        if not due:
+            return []
+        rows = self._ledger.execute(
+            "SELECT claim_id FROM claim WHERE claim_id BETWEEN ? AND ?", (due[0].claim_id, due[-1].claim_id)
+        )
+        answered = {number for (number,) in rows}
+        return [claim for claim in due if claim.claim_id not in answered][:limit]
 
 
 _SELECT_CLAIM = "SELECT id, account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms FROM claim"

@@ -9,7 +9,8 @@ import attrs
 import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
-from payouts.ports import PaymentState
+from payouts.money import Msat
+from payouts.ports import PaymentState, PayOutcome
 from payouts.sender import Sender, SenderOptions
 from tests.payouts.fake_book import FakeBook
 from tests.payouts.fakes import (
@@ -324,6 +325,29 @@ def test_nothing_is_sent_when_the_node_knows_a_payment_that_the_book_lacks(house
     assert "ee" * 32 in str(house.book.stopped())
     assert house.refusal() == "payouts are paused: try again later"
     assert "pay" not in house.node.calls
+
+
+@attrs.define
+class TrippingNode(FakeNode):
+    """Sending is stopped as soon as it has paid once."""
+
+    book: FakeBook | None = None
+
+    async def pay(self, invoice: str, payment_hash: str, max_fee: Msat) -> PayOutcome:
+        assert self.book is not None
+        self.book.stop_sending("a test", 0)
+        return await super().pay(invoice, payment_hash, max_fee)
+
+
+def test_of_claims_that_wait_together_one_is_sent_before_the_next_is_considered(house: House) -> None:
+    house.node = TrippingNode(book=house.book)
+    house.file()
+    house.file(number=2, account="bob")
+    house.payer()
+    house.time.pass_s(1)
+    assert house.state() is PaymentState.SETTLED
+    assert house.refusal(2) == "payouts are paused: try again later"
+    assert house.book.balances["bob"] == START
 
 
 def test_a_pause_that_is_on_at_the_start_does_not_hide_what_the_book_lacks(house: House) -> None:
