@@ -6,6 +6,7 @@ import hashlib
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -26,6 +27,8 @@ _ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"  # nothing that is misread 
 _WORKER: Final = re.compile(r"[\x21-\x7e]{0,64}")
 
 
+# a third of a millisecond each, and after a restart all miners of all accounts come back at once
+@lru_cache(maxsize=16_384)
 def payable_address(text: str, network: config.Network) -> str | None:
     """The address in the form under which it is an account, or None when we would not pay to it.
 

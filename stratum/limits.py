@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import Enum, auto
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -47,6 +48,7 @@ class Addresses:
             del self._live[host]
 
 
+@lru_cache(maxsize=16_384)
 def holder(host: str) -> str:
     """Who an address belongs to, as far as limits go: itself, or its /64; empty for no IP address.
 
