@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import attrs
 from pool.bench.front import ACCOUNT, BenchFront
 from pool.bench.load import Load, Rate
 from pool.bench.node import BenchNode
-from pool.bench.process import BenchError, allow_files, rss_bytes
+from pool.bench.process import BenchError, allow_files, cpu_s, rss_bytes
 
 Figures = dict[str, float | int]
 _SPARE_FILES: Final = 200
@@ -82,6 +83,7 @@ def _throughput(
     rate = load.saturate(1, plan.seconds, vary=True)
     figures["accepted_per_cpu_s_1000x1"] = _per_cpu_s(rate)
     figures["wall_shares_per_s_1_process"] = round(rate.accepted / rate.seconds)
+    figures["yardstick_sha256d_us"] = round(_sha256d_us(), 2)
     figures["load_cpu_share_1000x1"] = round(rate.load_cpu_s / rate.seconds, 2)
     say("the same with one extranonce2")
     figures["accepted_per_cpu_s_1000x1_same_extranonce2"] = _per_cpu_s(
@@ -118,11 +120,24 @@ def _idle(
     say(f"a new block for all {plan.idle}")
     # the first one also fills caches that every later one finds full
     load.await_job(node.find_block)
+    began = cpu_s(front.pid)
     figures["fanout_ms_10000"] = round(min(load.await_job(node.find_block) for _ in range(3)) * _MILLI, 1)
+    figures["fanout_cpu_ms_10000"] = round((cpu_s(front.pid) - began) / 3 * _MILLI)
     say(f"all {plan.idle} hang up and connect again")
     load.disconnect()
     time.sleep(_SINKS_IN_S)
+    began = cpu_s(front.pid)
     figures["storm_s_10000"] = round(load.connect(plan.idle), 3)
+    figures["storm_cpu_s_10000"] = round(cpu_s(front.pid) - began, 2)
+
+
+def _sha256d_us() -> float:
+    """How long this machine takes now for what a share consists of: a double hash of 64 bytes."""
+    count, message = 20_000, bytes(64)
+    began = time.process_time()
+    for _ in range(count):
+        sha256(sha256(message).digest()).digest()
+    return (time.process_time() - began) / count * _MICRO
 
 
 def _per_cpu_s(rate: Rate) -> int:
