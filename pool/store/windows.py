@@ -17,8 +17,8 @@ from stratum.units import Target
 
 CHUNK_ROWS: Final = 1 << 18
 """Ids in a chunk: large enough that a window is few chunks, small enough to read one row by row."""
-KEPT_CHUNKS: Final = 64
-"""How many summed chunks stay in memory: 16 million shares, some 200 bytes for each slice."""
+KEPT_CHUNKS: Final = 48
+"""How many summed chunks stay in memory: 12 million shares, some 350 bytes for each slice."""
 PREPARED_CHUNKS: Final = 40
 """How far back chunks are summed ahead of need: 10 million shares."""
 

@@ -38,7 +38,7 @@ def test_the_window_reaches_over_a_retarget_and_almost_to_the_oldest_share(tmp_p
 def test_another_value_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = write_log(Plan(2_000, 10), tmp_path, lambda _: None)
     settle(tmp_path, size, True)
-    monkeypatch.setattr(rewards, "_VALUE", rewards._VALUE + 1)
+    monkeypatch.setattr(rewards, "_VALUE_MSAT", rewards._VALUE_MSAT + 1)
     assert not matches_recount(tmp_path, size, "warm")
 
 
