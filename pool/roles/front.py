@@ -9,6 +9,7 @@ from typing import Final
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
+from pool import seats
 from pool.accounts import Doorkeeper
 from pool.chain import saved
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
@@ -77,6 +78,7 @@ class FrontRole:
         self._log: ShareLog | None = None
         self._loops = Loops(context)
         self._following = False
+        self._seats = seats.path_of(context.config.store.directory, context.config.stratum.front_id)
         self.lock = f"front-{context.config.stratum.front_id}"
 
     async def start(self) -> None:
@@ -110,6 +112,7 @@ class FrontRole:
             context.wall,
             observer,
         )
+        self._server.restore_seats(seats.take(self._seats, context.wall()))
         work.watch(lambda job: metrics.template(work.template_s or 0.0))
         self._loops.add("Asking the node for its chain", self._check_chain, CHAIN_EVERY_S)
 
@@ -175,6 +178,7 @@ class FrontRole:
             await maybeDeferred(port.stopListening)
         if self._server is not None:
             await self._server.stop()
+            seats.write(self._seats, self._server.kept_seats(), self._context.wall())
         if self._work is not None:
             self._work.stop()
         if self._node is not None:

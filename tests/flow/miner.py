@@ -24,8 +24,9 @@ class Silence(Exception):
 class Miner:
     """Attributes: extranonce1, hex; jobs: the parameters of every notify so far, oldest first."""
 
-    def __init__(self, port: int, user: str) -> None:
-        """Connect, subscribe, authorize, and wait for the first job."""
+    def __init__(self, port: int, user: str, session_id: str | None = None) -> None:
+        """Connect, subscribe (as the owner of an earlier session), authorize, and wait for the first job."""
+        self._agent = ["by hand"] if session_id is None else ["by hand", session_id]
         self.user = user
         self.jobs: list[list[Any]] = []
         self._link = Link(("127.0.0.1", port))
@@ -39,7 +40,7 @@ class Miner:
             raise
 
     def _shake_hands(self) -> None:
-        self.extranonce1 = str(self.ask("mining.subscribe", ["by hand"])["result"][1])
+        self.extranonce1 = str(self.ask("mining.subscribe", self._agent)["result"][1])
         assert self.ask("mining.authorize", [self.user, "x"])["result"] is True
         self._wait_for_job(1)
 
