@@ -35,6 +35,7 @@ from payouts.ports import (
     Taken,
 )
 
+_LAST_WORD_MS: Final = 2_000  # so long before its time is up, a claim that waits for the node is refused
 _SHOWN: Final = 3  # payment hashes named in the breaker's reason
 
 
@@ -159,7 +160,7 @@ class Sender:
             self._carry(payment.payment_id, ask_first=True)
 
     async def _take_claims(self) -> int:
-        """Answer waiting claims as far as there is room; the number that was looked at."""
+        """Answer waiting claims as far as there is room; the number that was answered."""
         room = self._options.open_in_all - len(self._carried)
         claims = self._inbox.unanswered(room) if room > 0 else []
         if not claims:
@@ -169,28 +170,33 @@ class Sender:
         if stopped is None:
             outbound = await self._node.outbound()  # a claim is worth taking only while a node can pay it
             self._found()
+        answered = 0
         for claim in claims:
             if not self._running:
                 break
             stopped = stopped or self._book.stopped()  # it may have tripped since the last one
-            if stopped is None:
-                self._consider(claim, outbound)
-            else:
+            if stopped is not None:
                 self._book.refuse(claim, "payouts are paused: try again later", self._now_ms())
+                answered += 1
+            elif self._consider(claim, outbound):
+                answered += 1
             # a claim takes milliseconds to check: what was taken must not wait until many others are
             await self._sleep(0)
-        return len(claims)
+        return answered
 
-    def _consider(self, claim: Claim, outbound: Msat) -> None:
+    def _consider(self, claim: Claim, outbound: Msat) -> bool:
+        """Answer a claim, unless it is worth waiting for a channel that may be back in a moment."""
         now_ms = self._now_ms()
         judged = judge(claim, self._options.terms, self._own_nodes, now_ms)
         if isinstance(judged, Judged) and judged.intent.amount > outbound:
+            if now_ms < claim.answer_by_ms - _LAST_WORD_MS:
+                return False
             # taking it would tell the wallet OK for a payment that fails at once
             judged = NotTaken("the pool cannot send so much over Lightning now: try less, or later")
         if isinstance(judged, NotTaken):
             self._book.refuse(claim, judged.reason, now_ms)
             self.log.info("Claim {claim} was refused: {reason}", claim=claim.claim_id, reason=judged.reason)
-            return
+            return True
         answer = self._book.take(
             judged.intent, judged.k1_hash_for, now_ms, limit=self._options.open_per_account
         )
@@ -201,6 +207,7 @@ class Sender:
                 self.log.info("Claim {claim} was not taken: {reason}", claim=claim.claim_id, reason=reason)
             case _:
                 assert_never(answer)
+        return True
 
     # ------------------------------------------------------------------------------------- one payment's way
 

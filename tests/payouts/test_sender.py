@@ -262,14 +262,26 @@ def test_an_invoice_that_the_second_decoder_reads_otherwise_is_refused(house: Ho
     assert house.refusal()
 
 
-def test_more_than_the_node_can_send_now_is_refused_before_the_wallet_hears_ok(house: House) -> None:
+def test_more_than_the_node_can_send_is_refused_in_time_before_the_wallet_hears_ok(house: House) -> None:
     house.node.balance_msat = 999_999  # the invoice asks for 1000 sat
     house.payer()
     house.file()
-    house.time.pass_s(1)
+    left_ms = house.inbox.claims[0].answer_by_ms - house.time.now_ms()
+    house.time.pass_s(left_ms / 1000 - 1)
     assert house.refusal() == "the pool cannot send so much over Lightning now: try less, or later"
     assert house.book.balances["alice"] == START
     assert house.node.paid == {}
+
+
+def test_a_channel_that_is_back_in_time_pays_the_claim_that_waited_for_it(house: House) -> None:
+    house.node.balance_msat = 0
+    house.payer()
+    house.file()
+    house.time.pass_s(1)
+    assert house.book.answer(house.inbox.claims[0]) is None
+    house.node.balance_msat = 10**12
+    house.time.pass_s(1)
+    assert house.state() is PaymentState.SETTLED
 
 
 def test_a_claim_with_a_forged_k1_is_refused(house: House) -> None:

@@ -71,12 +71,12 @@ class Bench:
         self.books.claim(self.rig.wallet.invoice(AMOUNT_SAT), taken=taken)
 
     def wait_for_answers(self, count: int) -> list[tuple[bool, str | None]]:
-        wait_until("the claims are answered", lambda: len(self.books.answers()) == count, 20.0)
+        wait_until("the claims are answered", lambda: len(self.books.answers()) == count, 40.0)
         return self.books.answers()
 
     def wait_until_settled(self) -> None:
         wait_until(
-            "the payment is settled", lambda: [p.state for p in self.books.payments()] == ["settled"], 20.0
+            "the payment is settled", lambda: [p.state for p in self.books.payments()] == ["settled"], 40.0
         )
 
 
@@ -148,7 +148,7 @@ def test_the_role_is_free_again_when_its_payer_was_killed(bench: Bench) -> None:
     second = bench.payer()
     bench.claim(taken=1)
     bench.wait_for_answers(2)
-    wait_until("it is settled", lambda: [p.state for p in bench.books.payments()] == ["settled"] * 2, 20.0)
+    wait_until("it is settled", lambda: [p.state for p in bench.books.payments()] == ["settled"] * 2, 40.0)
     assert second.running
     for payment in bench.books.payments():
         assert received_msat(bench.rig.wallet, payment.payment_hash) == AMOUNT
