@@ -8,7 +8,7 @@ import attrs
 
 from stratum.board import Board, Posted
 from stratum.errors import Code
-from stratum.hashing import merkle_root, sha256d_short
+from stratum.hashing import merkle_root, sha256d
 from stratum.jobs import Job
 from stratum.units import Target
 from stratum.wire import Submit
@@ -123,7 +123,7 @@ def judge(
     bits = submit.version_bits
     version = job.version if bits is None else (job.version & ~seat.version_mask) | bits
     header = _HEADER.pack(version, job.prev_hash, root, submit.ntime, job.nbits, submit.nonce)
-    digest = sha256d_short(header)
+    digest = sha256d(header)
     value = int.from_bytes(digest, "little")
     block = Block(header, coinbase, digest[::-1].hex()) if value <= job.network_target else None
 
