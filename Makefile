@@ -22,7 +22,8 @@ simulate: $(READY)
 	@$(VENV)/bin/python -m pool.simulate $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json >"$(JSON)")
 
 test: lint
-	@$(VENV)/bin/pytest --cov --cov-report=term --durations=10
+	@# one more than two cores: many tests wait for nodes; a file's tests stay together, with their rig
+	@$(VENV)/bin/pytest -n 3 --dist loadfile --cov --cov-report=term --durations=10
 	@# the pure cores once more by themselves: their branch coverage is what their tests promise
 	@$(VENV)/bin/coverage report --include='stratum/shares.py,stratum/session.py,stratum/wire.py,stratum/vardiff.py,stratum/units.py,stratum/extranonce.py,stratum/jobs.py,pool/rewards/*,pool/ledger.py,pool/shares.py,pool/chain/template.py,pool/chain/coinbase.py,pool/chain/block.py,payouts/money.py,payouts/payment.py,payouts/planner.py,payouts/invoice.py,payouts/lnurl.py,payouts/terms.py'
 
@@ -43,7 +44,7 @@ fuzz: $(READY)
 	  $(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@$(VENV)/bin/python -m tests.fuzz $(or $(SECONDS),60)
 
-$(READY): setup.cfg pyproject.toml
+$(READY): setup.cfg pyproject.toml setup.py stratum/_sha256d.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "sluice: Python 3.11 or newer is needed: apt-get install python3, or name one with PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
