@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 
 from stratum.errors import Code
 from stratum.ports import Share, Solution
 
 
-@attrs.frozen
-class Credit:
+class Credit(msgspec.Struct, frozen=True, gc=False):
     """Make this share durable, then answer ``request_id`` with true; if that fails, forget ``digest``."""
 
     request_id: bytes

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 
 from stratum.errors import Code
@@ -13,8 +14,7 @@ from stratum.jobs import Job
 from stratum.units import Height, Target
 
 
-@attrs.frozen
-class Share:
+class Share(msgspec.Struct, frozen=True, gc=False):
     """An accepted submission, as it is credited.
 
     Attributes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -20,7 +21,7 @@ from stratum.ports import Share, Solution
 from stratum.units import Height, Target
 
 SHARE = Share("alice", "rig", Target(1 << 250), 0x207FFFFF, Height(7), 1_000, "01")
-WINNER = attrs.evolve(SHARE, block_hash="ab" * 32)
+WINNER = structs.replace(SHARE, block_hash="ab" * 32)
 JOB = Job("01", Height(7), bytes(32), 1, 0x207FFFFF, 1, 0, 2, b"", b"", (), Target(1 << 255), clean=True)
 SOLUTION = Solution(JOB, bytes(80), b"", "ab" * 32, WINNER, "alice", "rig")
 SAVED = SavedBlock(

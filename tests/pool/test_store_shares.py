@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
+from msgspec import structs
 
 from pool.store.database import connect
 from pool.store.shares import Found, ShareStore
@@ -17,7 +17,7 @@ from stratum.ports import Share
 from stratum.units import Height, Target
 
 SHARE = Share("alice", "rig", Target(1 << 250), 0x207FFFFF, Height(7), 1_000, "01")
-WINNER = attrs.evolve(SHARE, block_hash="ab" * 32, time_ms=1_001)
+WINNER = structs.replace(SHARE, block_hash="ab" * 32, time_ms=1_001)
 FOUND = Found("ab" * 32, "cd" * 32, 7, "alice", "rig", "bcrt1q", 1_001, "7-ab.json")
 
 
@@ -67,7 +67,7 @@ def test_a_block_that_the_log_has_credits_nothing_again(
 def test_a_batch_that_cannot_be_written_leaves_nothing(
     store: ShareStore, connection: sqlite3.Connection
 ) -> None:
-    bad = attrs.evolve(SHARE, account=None)  # type: ignore[arg-type]
+    bad = structs.replace(SHARE, account=None)
     with pytest.raises(sqlite3.IntegrityError):
         store.write([SHARE, bad], {})
     assert count(connection, "share") == 0
