@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct as Layout
 
 import attrs
+import msgspec
 
 from stratum.board import Board, Posted
 from stratum.errors import Code
@@ -31,8 +32,7 @@ class Block:
     block_hash: str
 
 
-@attrs.frozen
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """To be credited.
 
     Attributes:
