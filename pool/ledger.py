@@ -21,7 +21,9 @@ from pool.errors import LedgerError
 from pool.rewards.split import Division
 
 IMMATURE: Final = "assets:immature"
+TREASURY_IMMATURE: Final = "assets:immature_treasury"
 HOT: Final = "assets:hot"
+TREASURY: Final = "assets:treasury"
 LIGHTNING: Final = "assets:lightning"
 RESIDUAL: Final = "liabilities:residual"
 DEPOSITS: Final = "equity:deposits"
@@ -33,9 +35,15 @@ ORPHAN_LOSS: Final = "expense:orphan_loss"
 Part = Literal["immature", "available", "held"]
 PARTS: Final[tuple[Part, ...]] = ("immature", "available", "held")
 _FIXED: Final = frozenset(
-    {IMMATURE, HOT, LIGHTNING, RESIDUAL, DEPOSITS, POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS}
+    {
+        *(IMMATURE, TREASURY_IMMATURE, HOT, TREASURY, LIGHTNING),
+        *(RESIDUAL, DEPOSITS, POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS),
+    }
 )
+_MATURES_TO: Final = {IMMATURE: HOT, TREASURY_IMMATURE: TREASURY}
+"""Where a coinbase's coins are once they can be spent: in the node's wallet, or under keys kept offline."""
 _MINER: Final = re.compile(r"liabilities:miners:([^:\s]+):(immature|available|held)")
+_NOTHING: Final = Msat(0)
 GENESIS: Final = "0" * 64
 """What stands for the previous hash in the first entry."""
 
@@ -146,6 +154,7 @@ def reward(
     division: Division,
     memo: Mapping[str, object],
     owed_back: Mapping[str, Msat] | None = None,
+    treasury: Msat = _NOTHING,
 ) -> Entry:
     """A block became active: its value is ours, and owed to the miners, once it matures.
 
@@ -156,12 +165,15 @@ def reward(
         memo: from the reward scheme.
         owed_back: what miners keep from an earlier activation that was reversed after they had been paid; it
             comes off their credits first, and makes good the pool's orphan loss.
+        treasury: the part of the value that went to addresses whose keys are kept offline: an asset of its
+            own, which no payout can leave from.
     """
     owed = owed_back or {}
     kept = {name: Msat(min(part, owed.get(name, 0))) for name, part in division.credits.items()}
     moves = [(miner(name, "immature"), kept[name] - part) for name, part in division.credits.items()]
     moves += [
-        (IMMATURE, division.value),
+        (IMMATURE, division.value - treasury),
+        (TREASURY_IMMATURE, treasury),
         (POOL_FEE, -division.fee),
         (RESIDUAL, division.residual_in - division.residual_out),
         (ORPHAN_LOSS, -sum(kept.values())),
@@ -172,12 +184,12 @@ def reward(
 
 
 def mature(block_hash: str, n: int, rewarded: Entry) -> Entry:
-    """The reward's coins can be spent: immature becomes hot, and the miners' parts become available."""
+    """The reward's coins can be spent: hot or in the treasury, and the miners' parts become available."""
     moves: list[tuple[str, int]] = []
     for posting in rewarded.postings:
         owner = miner_of(posting.account)
-        if posting.account == IMMATURE:
-            moves += [(IMMATURE, -posting.amount), (HOT, posting.amount)]
+        if posting.account in _MATURES_TO:
+            moves += [(posting.account, -posting.amount), (_MATURES_TO[posting.account], posting.amount)]
         elif owner is not None:
             moves += [(posting.account, -posting.amount), (miner(owner[0], "available"), posting.amount)]
     return entry(f"mature:{block_hash}:{n}", "mature", {"block": block_hash, "n": n}, moves)
@@ -220,8 +232,8 @@ def reverse(
 
 def _where_now(account: str, owner: tuple[str, Part] | None, *, was_mature: bool) -> str:
     """Where a reward's posting stands today: maturing moved the coins and the miners' parts."""
-    if was_mature and account == IMMATURE:
-        return HOT
+    if was_mature and account in _MATURES_TO:
+        return _MATURES_TO[account]
     if was_mature and owner is not None:
         return miner(owner[0], "available")
     return account

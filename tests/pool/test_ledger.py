@@ -214,3 +214,30 @@ def test_a_memo_is_stored_the_same_whatever_the_order_of_its_keys() -> None:
         == ledger.memo_text({"a": [1], "b": "é"})
         == '{"a":[1],"b":"é"}'
     )
+
+
+PARTS = [(ledger.IMMATURE, 60), (ledger.TREASURY_IMMATURE, 40)]
+
+
+def test_the_treasury_s_part_of_a_block_matures_into_the_treasury_and_no_payout_can_leave_from_it() -> None:
+    division = divide(Msat(100), 0, {"ann": 1}, Msat(0))
+    rewarded = ledger.reward(HASH, 0, division, {}, treasury=Msat(40))
+
+    matured = moved(ledger.mature(HASH, 0, rewarded))
+
+    assert [(name, moved(rewarded)[name]) for name, _ in PARTS] == PARTS
+    assert (matured[ledger.HOT], matured[ledger.TREASURY]) == (60, 40)
+    assert (matured[ledger.IMMATURE], matured[ledger.TREASURY_IMMATURE]) == (-60, -40)
+
+
+@given(divisions, st.integers(0, 100), st.booleans())
+def test_a_reward_with_a_treasury_part_is_taken_back_from_where_its_coins_are(
+    division: Division, percent: int, was_mature: bool
+) -> None:
+    treasury = Msat(division.value * percent // 100)
+    before = {ledger.RESIDUAL: Msat(-division.residual_in)}
+    rewarded = ledger.reward(HASH, 0, division, {}, treasury=treasury)
+    after = add(before, rewarded)
+    now = add(after, ledger.mature(HASH, 0, rewarded)) if was_mature else after
+    back = ledger.reverse(HASH, 0, rewarded, was_mature=was_mature, balances=now)
+    assert without_zeros(add(now, back)) == without_zeros(before)
