@@ -36,6 +36,14 @@ def set_version_mask(mask: int) -> bytes:
     return b'{"id":null,"method":"mining.set_version_mask","params":["%08x"]}\n' % mask
 
 
+def set_extranonce(extranonce1: bytes, extranonce2_bytes: int) -> bytes:
+    """What takes the place of subscribe's extranonce1 and size, from the next job on."""
+    return b'{"id":null,"method":"mining.set_extranonce","params":["%s",%d]}\n' % (
+        extranonce1.hex().encode(),
+        extranonce2_bytes,
+    )
+
+
 @lru_cache(maxsize=1024)
 def set_difficulty(value: Difficulty) -> bytes:
     """Tell a difficulty; a value that no double holds is told as the next double above it.

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from stratum.announce import RECONNECT
 from stratum.board import Posted
-from stratum.effects import Credit, Effect, FreshJob, Refusal
+from stratum.effects import Credit, Effect, FreshJob, Prompt, Refusal
 from stratum.limits import MOST_UNANSWERED, Conduct, Measure, holder
 from stratum.ports import Solution
 from stratum.session import Session
@@ -90,7 +90,10 @@ class Connection(Protocol):
                 self._conduct.accepted += 1
                 server.commit.share(self, effect)
             case bytes():
-                self._say(effect, lines)
+                if isinstance(effect, Prompt):
+                    lines.append(effect)
+                else:
+                    self._say(effect, lines)
                 if not self._conduct.requested(self.heard_at):
                     self.close("too many requests")
             case Refusal():

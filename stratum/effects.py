@@ -33,5 +33,11 @@ class FreshJob:
     """
 
 
+class Prompt(bytes):
+    """A line that goes out at once, also before replies that wait for the disk."""
+
+    __slots__ = ()
+
+
 Effect = bytes | Credit | Refusal | Solution | FreshJob
 """``bytes`` are lines to send."""

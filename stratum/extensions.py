@@ -7,12 +7,13 @@ from typing import Final
 from stratum import wire
 from stratum.errors import Code
 from stratum.rolling import negotiate
-from stratum.shares import Seat
+from stratum.seating import Seating
 from stratum.steering import Steering
 from stratum.wishes import difficulty
 
+_EXTRANONCES: Final = "mining.extranonce.subscribe"
 _COURTESIES: Final[dict[str, object]] = {
-    "mining.extranonce.subscribe": True,
+    _EXTRANONCES: True,
     "mining.multi_version": True,
     # what pools have answered for years; the miner has the merkle branch
     "mining.get_transactions": [],
@@ -23,9 +24,9 @@ _COURTESIES: Final[dict[str, object]] = {
 }
 
 
-def configure(message: wire.Configure, seat: Seat, steering: Steering) -> bytes:
+def configure(message: wire.Configure, seating: Seating, steering: Steering) -> bytes:
     """Answer exactly the extensions that were asked for (an unrequested key makes Whatsminers drop)."""
-    answer: dict[str, object] = {}
+    seat, answer = seating.seat, dict[str, object]()
     for name in message.extensions:
         match name:
             case "version-rolling":
@@ -37,15 +38,19 @@ def configure(message: wire.Configure, seat: Seat, steering: Steering) -> bytes:
                 value = difficulty(message.parameters.get("minimum-difficulty.value"))
                 answer[name] = value is not None
                 steering.raise_floor(value)
-            case "subscribe-extranonce" | "info":
+            case "subscribe-extranonce":
+                answer[name] = seating.moves = True
+            case "info":
                 answer[name] = True
             case _:
                 answer[name] = False
     return wire.result(message.id, answer)
 
 
-def courtesy(message: wire.Plain) -> bytes:
+def courtesy(message: wire.Plain, seating: Seating) -> bytes:
     """Answer a request whose parameters do not matter; the connection outlives one that nobody knows."""
+    if message.method == _EXTRANONCES:
+        seating.moves = True
     if message.method in _COURTESIES:
         return wire.result(message.id, _COURTESIES[message.method])
     return wire.error(message.id, Code.OTHER, "Unknown method")

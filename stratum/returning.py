@@ -37,6 +37,10 @@ class Occupant(Protocol):
         """Its difficulty."""
         ...
 
+    def displaced(self) -> None:
+        """Another connection has the seat from now on: take another one, or be broken."""
+        ...
+
 
 @attrs.frozen
 class Seat:
@@ -116,7 +120,7 @@ class Returning:
         return session_id, found
 
     def resume(self, session_id: bytes, occupant: Occupant, now: float) -> Seat | None:
-        """Give a newcomer the seat of this session; a connection that still sits there is broken.
+        """Give a newcomer the seat of this session; a connection that still sits there gives way.
 
         The seat that the newcomer has so far is given back.
         """
@@ -128,8 +132,8 @@ class Returning:
             before = self._here.get(session_id)
             if before is None or before is occupant or before.broken is not None:
                 return None
-            before.broken = "the session goes on over another connection"
             seat = _seat_of(before)
+            before.displaced()
         self._extranonces.give_back(occupant.extranonce1)
         self._here[session_id] = occupant
         return seat

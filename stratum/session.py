@@ -8,22 +8,16 @@ import attrs
 
 from stratum import announce, firmware, wire
 from stratum.board import Board, Posted
-from stratum.effects import Credit, Effect, FreshJob
+from stratum.effects import Credit, Effect, FreshJob, Prompt
 from stratum.errors import Code
 from stratum.extensions import configure, courtesy
 from stratum.memory import Key
-from stratum.options import (
-    EXTRANONCE1_BYTES,
-    EXTRANONCE2_BYTES,
-    MAX_LINE_BYTES,
-    MAX_MALFORMED_LINES,
-    MAX_WORKERS,
-    Options,
-)
+from stratum.options import MAX_LINE_BYTES, MAX_MALFORMED_LINES, MAX_WORKERS, Options
 from stratum.outcomes import premature, refusal_of, share_of, solution_of
 from stratum.ports import Authorized, Authorizer, Refused
 from stratum.returning import Returning
-from stratum.shares import Accepted, Seat, judge
+from stratum.seating import Seating
+from stratum.shares import Accepted, judge
 from stratum.steering import URGENT_EVERY, Steering
 from stratum.wishes import from_password
 
@@ -53,8 +47,7 @@ class Session:
         "_malformed",
         "_rest",
         "_returning",
-        "_seat",
-        "_session_id",
+        "_seating",
         "_subscribed",
         "_workers",
         "broken",
@@ -72,11 +65,10 @@ class Session:
     ) -> None:
         self.options = options
         self._returning = returning
-        self._session_id: bytes | None = None
         self._awaits_fresh = False
         self._agent = ""
         self._firmware = firmware.UNKNOWN
-        self._seat = Seat(extranonce1)
+        self._seating = Seating(extranonce1, returning)
         self.broken: str | None = None
         self._board = board
         self._authorizer = authorizer
@@ -89,7 +81,7 @@ class Session:
     @property
     def extranonce1(self) -> bytes:
         """4 bytes, this connection's own."""
-        return self._seat.extranonce1[:EXTRANONCE1_BYTES]
+        return self._seating.extranonce1
 
     @property
     def authorized(self) -> bool:
@@ -140,8 +132,9 @@ class Session:
         current = self._board.current
         if current is None:
             return
-        if self._firmware.mask_after_authorize and self._seat.version_mask:
-            effects.append(announce.set_version_mask(self._seat.version_mask))
+        mask = self._seating.seat.version_mask
+        if self._firmware.mask_after_authorize and mask:
+            effects.append(announce.set_version_mask(mask))
         if self.steering.last_number:
             # the miner came back: the job that it had would be searched from the beginning once more
             self._awaits_fresh = True
@@ -154,16 +147,17 @@ class Session:
     def _reply(self, message: wire.Request, now: float) -> bytes:
         match message:
             case wire.Configure():
-                reply = configure(message, self._seat, self.steering)
+                # some firmware takes the next line for the reply to these two
+                return Prompt(configure(message, self._seating, self.steering))
             case wire.Subscribe():
-                reply = self._subscribe(message, now)
+                return Prompt(self._subscribe(message, now))
             case wire.Authorize():
                 reply = self._authorize(message, now)
             case wire.Suggest():
                 self.steering.suggest(message.difficulty)
                 reply = wire.accepted(message.id)
             case wire.Plain():
-                reply = courtesy(message)
+                reply = courtesy(message, self._seating)
             case wire.Malformed():
                 self._malformed += 1
                 reply = wire.error(message.id, Code.OTHER, message.reason)
@@ -186,22 +180,20 @@ class Session:
             self._agent = message.user_agent
             self._firmware = firmware.of(message.user_agent)
             self.steering.introduce(self._firmware)
-            self._sit_down(message.session_id, now)
-        session_id = self._session_id or self.extranonce1
+            found = self._seating.sit_down(message.session_id, self, self._firmware, now)
+            if found is not None:
+                self.steering = self.steering.resumed(found.steering, found.difficulty)
+        seating = self._seating
         return wire.subscribed(
-            message.id, self._seat.extranonce1, session_id, self._firmware.extranonce2_bytes
+            message.id, seating.seat.extranonce1, seating.session_id, self._firmware.extranonce2_bytes
         )
 
-    def _sit_down(self, session_id: bytes | None, now: float) -> None:
-        extranonce1, returning = self.extranonce1, self._returning
-        if returning is not None:
-            self._session_id, found = returning.sit_down(session_id, self, now)
-            if found is not None:
-                extranonce1 = found.extranonce1
-                self.steering = self.steering.resumed(found.steering, found.difficulty)
-        # who is given less to vary has zeros in the rest
-        extranonce1 += bytes(EXTRANONCE2_BYTES - self._firmware.extranonce2_bytes)
-        self._seat = Seat(extranonce1, self._seat.version_mask)
+    def displaced(self) -> None:
+        """The miner's session goes on over another connection, so that this one moves, or ends."""
+        if self._seating.give_way():
+            self.steering = self.steering.twin()
+        else:
+            self.broken = "the session goes on over another connection"
 
     def overstays(self, open_s: float, silent_s: float) -> str | None:
         """Why the connection is to be closed, open and silent for so long; None if it may stay."""
@@ -213,11 +205,9 @@ class Session:
 
     def leave(self, now: float) -> None:
         """The connection is gone: keep what the miner may come back to."""
-        if self._returning is None:
-            return
-        if self._workers:
+        if self._returning is not None and self._workers:
             self.steering.remember(self._returning.memory, self._key(), now)
-        self._returning.leave(self._session_id, self, now, keep=self.authorized and self.broken is None)
+        self._seating.leave(self, now, keep=self.authorized and self.broken is None)
 
     def _key(self) -> Key:
         first = next(iter(self._workers.values()))
@@ -235,7 +225,7 @@ class Session:
             case Refused():
                 return wire.error(message.id, Code.UNAUTHORIZED, judged.reason)
             case Authorized():
-                self._workers[message.username] = judged
+                self._workers[message.username] = attrs.evolve(judged, pot=self.options.pot)
                 self.steering.heed(from_password(message.password))
                 if self._returning is not None:
                     self.steering.recall(self._returning.memory, self._key(), now)
@@ -248,7 +238,10 @@ class Session:
             return b""
         if posted.number <= self.steering.last_number and self.steering.started:
             return b""
-        return self.steering.offer(posted, now)
+        if not self._seating.moving:
+            return self.steering.offer(posted, now)
+        moved, work = self._seating.move(posted.number), self.steering.offer(posted, now)
+        return moved + (posted.notify_clean if work is posted.notify else work)
 
     def _submit(self, submit: wire.Submit, now: float, time_ms: int, effects: list[Effect]) -> None:
         workers = self._workers
@@ -256,12 +249,12 @@ class Session:
         if posted is None or not workers or not self._subscribed:
             effects.append(refusal_of(submit, premature(self.authorized, self._subscribed)))
             return
-        who = workers.get(submit.worker)
+        who, seating = workers.get(submit.worker), self._seating
         verdict = judge(
             self._board,
             posted,
             submit,
-            self._seat,
+            seating.seat if posted.number >= seating.since_number else seating.older(posted.number),
             self.steering.target_for(posted),
             now,
             authorized=who is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Final
 
 from stratum import announce, vardiff
@@ -100,6 +101,10 @@ class Steering:
             self._wish_pending = True
         self.started = False
         self._network = None
+
+    def twin(self) -> Steering:
+        """The same for a second connection: this one goes with the miner that came back."""
+        return copy(self)
 
     def heed(self, wishes: Wishes) -> None:
         """Take the password's wishes, for the next job."""

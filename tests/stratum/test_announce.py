@@ -21,6 +21,7 @@ from tests.stratum.fakes import job
         (announce.RECONNECT, "client.reconnect", []),
         (announce.show_message("Zürich: “soon”"), "client.show_message", ["Zürich: “soon”"]),
         (announce.set_version_mask(0x1FFFE000), "mining.set_version_mask", ["1fffe000"]),
+        (announce.set_extranonce(b"\x00\xff\x01\x02", 8), "mining.set_extranonce", ["00ff0102", 8]),
         (announce.set_version_mask(0xE000), "mining.set_version_mask", ["0000e000"]),
     ],
 )

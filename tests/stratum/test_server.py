@@ -170,6 +170,23 @@ def test_replies_keep_their_order_behind_a_share_that_waits() -> None:
     assert ids(miner.send(line("mining.ping", request_id="d"))) == ["d"]
 
 
+def test_the_reply_to_configure_or_subscribe_is_the_next_line_whatever_else_waits_or_comes() -> None:
+    world = World()
+    world.sink.slow = True
+    miner = world.connect().start()
+    miner.send(share(1), line("mining.ping", request_id="a"))
+    configure = line("mining.configure", ["version-rolling"], {}, request_id="b")
+    # both while the share is being collected and while it is being written
+    assert ids(miner.send(share(2), configure)) == ["b"]
+    world.tick()
+    assert ids(miner.send(line("mining.subscribe", "test", request_id="c"))) == ["c"]
+    world.feed.new(job("2"))
+    assert [each.get("method") for each in miner.heard()] == ["mining.notify"]
+    assert ids(miner.send(configure)) == ["b"]
+    world.sink.finish()
+    assert ids(miner.heard()) == [1, "a", 2]
+
+
 def test_what_comes_before_a_share_in_the_same_read_is_answered_at_once() -> None:
     world = World()
     miner = world.connect().start()
