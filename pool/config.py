@@ -93,6 +93,10 @@ class PortConfig(_Section):
     start_difficulty: Decimal | None = Field(default=None, gt=0)
     minimum_difficulty: Decimal | None = Field(default=None, gt=0)
     vardiff: bool | None = None
+    public_url: str | None = Field(
+        default=None, pattern=r"^stratum\+(tcp|ssl)://(\[[0-9a-fA-F:.]+\]|[^\s/:@\[\]]+):\d{1,5}$"
+    )
+    purpose: str = Field(default="", max_length=80)
 
 
 class StratumConfig(_Section):
