@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from pool.store import schema_access
+
 SHARES: Final = (
     """
     CREATE TABLE target (                -- share targets that were ever used; a share names one by its id
@@ -180,6 +182,7 @@ LEDGER: Final = (
         resumed_why TEXT
     );
     """,
+    schema_access.LEDGER_STEP,
 )
 
 INBOX: Final = (
@@ -202,4 +205,5 @@ INBOX: Final = (
     );
     CREATE INDEX claim_by_time ON claim(answer_by_ms);
     """,
+    schema_access.INBOX_STEP,
 )
