@@ -6,17 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payouts.money import Sat
 from pool.chain.block import assemble, coinbase_outputs
 from pool.chain.coinbase import (
     EXTRANONCE_BYTES,
+    RESERVED_CHECKS,
     Mark,
+    Payee,
     build,
+    build_paying,
     compact_size,
     merkle_branch,
+    outputs_for,
     push_height,
     root_from_branch,
     sha256d,
+    size_bytes,
+    too_long_for,
+    weight,
 )
+from pool.chain.node import CoinbaseOutput
 from pool.chain.template import parse
 from pool.errors import ChainError
 from tests.pool.chain_samples import answer
@@ -152,3 +161,79 @@ def test_a_branch_gives_the_root_of_the_whole_tree(txids: list[bytes]) -> None:
 )
 def test_counts_have_their_shortest_form(number: int, encoded: str) -> None:
     assert compact_size(number).hex() == encoded
+
+
+def paid_by(parts: tuple[bytes, bytes]) -> tuple[CoinbaseOutput, ...]:
+    return coinbase_outputs(assemble(bytes(80), parts[0] + bytes(EXTRANONCE_BYTES) + parts[1], ()))
+
+
+@given(
+    st.lists(st.integers(1, 2000), min_size=1, max_size=5),
+    st.integers(0, 21_000_000 * 100_000_000).map(Sat),
+    st.binary(max_size=80),
+)
+def test_several_payees_get_exactly_the_block_s_value(parts: list[int], value: Sat, data: bytes) -> None:
+    payees = [Payee(f"a{n}", bytes([0, 20, *[n] * 20]), bps) for n, bps in enumerate(parts)]
+    payees.append(Payee("rest", SCRIPT, 10_000 - sum(parts)))
+    template = parse(answer(coinbasevalue=value))
+    if payees[-1].bps < 0:
+        with pytest.raises(ChainError, match="the whole"):
+            outputs_for(value, payees)
+        return
+
+    built = build_paying(template, outputs_for(value, payees), MARK, b"/t/", data=data)
+
+    outputs = paid_by(built)
+    assert sum(output.value for output in outputs) == value
+    by_script = {output.script: output.value for output in outputs}
+    for payee in payees[1:]:
+        assert by_script.get(payee.script, 0) == value * payee.bps // 10_000
+    free = [output for output in outputs if output.script[0] == 0x6A]
+    assert free[0].script == template.witness_commitment
+    assert [output.script[-len(data) :] for output in free[1:]] == ([data] if data else [])
+
+
+def test_no_coinbase_pays_more_or_less_than_its_block_is_worth() -> None:
+    for wrong in (312500149, 312500151):
+        with pytest.raises(ChainError, match="do not pay the block's value"):
+            build_paying(parse(answer()), [CoinbaseOutput(SCRIPT, Sat(wrong))], MARK, b"")
+
+
+def test_data_is_one_push_that_every_node_relays() -> None:
+    template = parse(answer())
+    whole = outputs_for(template.value, [Payee("a", SCRIPT)])
+
+    for size, head in ((1, "6a01"), (75, "6a4b"), (76, "6a4c4c"), (80, "6a4c50")):
+        data = b"\x07" * size
+        assert (
+            paid_by(build_paying(template, whole, MARK, b"", data=data))[-1].script.hex() == head + data.hex()
+        )
+    with pytest.raises(ChainError, match="81 bytes"):
+        build_paying(template, whole, MARK, b"", data=b"x" * 81)
+
+
+def many(count: int, script: bytes = SCRIPT) -> list[CoinbaseOutput]:
+    value = parse(answer()).value
+    return [CoinbaseOutput(script, Sat(value - count + 1)), *[CoinbaseOutput(script, Sat(1))] * (count - 1)]
+
+
+def test_a_coinbase_keeps_to_what_the_node_reserves_for_it() -> None:
+    template = parse(answer())
+    fits = build_paying(template, many(50), MARK, b"")
+    assert weight(fits) <= 8000
+    assert weight(fits) == 4 * (80 + 3 + size_bytes(fits)) + 36
+
+    with pytest.raises(ChainError, match="blockreservedweight"):
+        build_paying(template, many(63), MARK, b"")
+    assert len(paid_by(build_paying(template, many(300), MARK, b"", reserved_weight=40_000))) == 301
+    old = b"\x76\xa9\x14" + bytes(20) + b"\x88\xac"
+    with pytest.raises(ChainError, match="P2PKH"):
+        build_paying(template, many(RESERVED_CHECKS + 1, old), MARK, b"", reserved_weight=40_000)
+
+
+def test_the_machines_that_do_not_take_a_long_coinbase_are_named() -> None:
+    one, two = (size_bytes(build_paying(parse(answer()), many(count), MARK, b"/t/")) for count in (1, 8))
+
+    assert too_long_for(one) == ()
+    assert too_long_for(two) == ("NerdMiner",)
+    assert "unknown" in too_long_for(756)
