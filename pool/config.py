@@ -74,16 +74,27 @@ class NodeUser(_Section):
 OwnUser = Annotated[NodeUser | None, BeforeValidator(_withhold)]
 
 
-class NodeConfig(_Section):
-    """[node]: the bitcoind that templates come from and blocks go to."""
+class NodeLink(_Section):
+    """[[node.also]]: one more bitcoind; templates come from it when the first is not well."""
 
-    network: Network = "mainnet"
     url: str = "http://127.0.0.1:8332"
     cookie_file: ConfigPath | None = None
     front: OwnUser = None
     book: OwnUser = None
     payer: OwnUser = None
+    zmq: str | None = Field(default=None, pattern=r"^$|^(tcp|ipc)://\S+$")
+
+
+class NodeConfig(NodeLink):
+    """[node]: the bitcoind that templates come from and blocks go to, and what stands beside it."""
+
+    network: Network = "mainnet"
     poll_s: float = Field(default=1.0, gt=0)
+    also: list[NodeLink] = []
+
+    def links(self) -> list[NodeLink]:
+        """Every node, in the order in which they are preferred."""
+        return [self, *self.also]
 
 
 class PortConfig(_Section):

@@ -95,7 +95,7 @@ class Work:
         """
         self._node = node
         self._next_address = next_address
-        self._submitter = Submitter(node, recorded, clock)
+        self._submitter = Submitter([node], recorded, clock)
         self._settings = settings
         self._clock = clock
         self._listeners: list[Callable[[Job], None]] = []

@@ -27,7 +27,7 @@ from pool.chain.node import (
 )
 from pool.chain.rpc import CookieFile, Rpc, UserPassword
 from pool.chain.template import Template
-from pool.config import NodeConfig
+from pool.config import NodeConfig, NodeLink
 from pool.errors import ChainError, ConfigError
 from stratum.units import Height
 
@@ -38,13 +38,14 @@ LONGPOLL_TIMEOUT_S = (
 _UNKNOWN_BLOCK = -5
 
 
-def rpc_for_role(config: NodeConfig, role: str, reactor: IReactorThreads) -> Rpc:
-    """The node of the configuration, with the rights of one role.
+def rpc_for_role(config: NodeLink, role: str, reactor: IReactorThreads, where: str = "node") -> Rpc:
+    """A node of the configuration, with the rights of one role.
 
     Args:
-        config: [node].
+        config: [node], which stands for its first node, or one of its ``also``.
         role: ``front``, ``book`` or ``payer``; without a user of its own, the node's cookie is used.
         reactor: the running one.
+        where: the section's name, for errors.
 
     Raises:
         ConfigError: there is neither a user for the role nor a cookie file, or one cannot be used.
@@ -54,7 +55,25 @@ def rpc_for_role(config: NodeConfig, role: str, reactor: IReactorThreads) -> Rpc
         return Rpc(config.url, UserPassword(role, user.user, user.password), reactor)
     if config.cookie_file is not None:
         return Rpc(config.url, CookieFile(config.cookie_file), reactor)
-    raise ConfigError(f"node.{role}: name an RPC user for this role, or node.cookie_file")
+    raise ConfigError(f"{where}.{role}: name an RPC user for this role, or {where}.cookie_file")
+
+
+def rpcs_for_role(config: NodeConfig, role: str, reactor: IReactorThreads) -> list[Rpc]:
+    """All nodes of the configuration, the preferred one first, with the rights of one role.
+
+    Whoever needs them all makes ``[BitcoindNode(rpc) for rpc in rpcs_for_role(…)]`` of it: a list of
+    pool.chain.node.Node, each with a ``name`` of its own, which is how a found block goes to all of them
+    and how two of them are compared.  The wallet is on the first one only (``rpc_for_role``).
+
+    Raises:
+        ConfigError: as rpc_for_role, or two nodes have the same host and port.
+    """
+    where = ["node", *(f"node.also[{number}]" for number in range(len(config.also)))]
+    rpcs = [rpc_for_role(link, role, reactor, at) for link, at in zip(config.links(), where, strict=True)]
+    for number, rpc in enumerate(rpcs):
+        if rpc.name in [other.name for other in rpcs[:number]]:
+            raise ConfigError(f"{where[number]}.url: {rpc.name} is there already: each node is named once")
+    return rpcs
 
 
 def wallet_call(rpc: Rpc) -> Callable[..., Awaitable[Any]]:

@@ -1,8 +1,8 @@
-"""Submitting found blocks: to the node, again and again, until it says something definite about them."""
+"""Submitting found blocks: to every node, again and again, until each says something definite about them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,27 +22,31 @@ log = Logger()
 
 
 class Submitter:
-    """Hands blocks to one node."""
+    """Hands blocks to every node of the pool."""
 
     def __init__(
-        self, node: Node, recorded: Callable[[str, str, SubmitResult], None], clock: IReactorTime
+        self, nodes: Sequence[Node], recorded: Callable[[str, str, SubmitResult], None], clock: IReactorTime
     ) -> None:
         """Wire it up.
 
         Args:
-            node: who gets the blocks.
-            recorded: told (block hash, node name, result): once when the node first stays silent, and once
+            nodes: who gets the blocks; each has a name of its own.
+            recorded: told (block hash, node name, result): once when that node first stays silent, and once
                 when it has answered.
             clock: the reactor.
         """
-        self._node = node
+        self._nodes = tuple(nodes)
         self._recorded = recorded
         self._clock = clock
         self._running: set[Deferred[None]] = set()
 
     def submit(self, found: SavedBlock) -> None:
-        """Begin to hand over a block.  One that the node has already is accepted again: no harm is done."""
-        running = Deferred.fromCoroutine(self._submit(found))
+        """Begin to hand over a block.  Who has it already accepts it again: no harm is done."""
+        for node in self._nodes:
+            self._begin(node, found)
+
+    def _begin(self, node: Node, found: SavedBlock) -> None:
+        running = Deferred.fromCoroutine(self._submit(node, found))
         self._running.add(running)
 
         def ended(result: Any) -> None:
@@ -57,22 +61,27 @@ class Submitter:
         for running in list(self._running):
             running.cancel()
 
-    def _tell(self, found: SavedBlock, result: SubmitResult) -> None:
-        log.info("Block {hash} was submitted: {word}", hash=found.hash, word=word_for(result))
+    def _tell(self, node: Node, found: SavedBlock, result: SubmitResult) -> None:
+        log.info(
+            "Block {hash} was submitted to {node}: {word}",
+            hash=found.hash,
+            node=node.name,
+            word=word_for(result),
+        )
         try:
-            self._recorded(found.hash, self._node.name, result)
+            self._recorded(found.hash, node.name, result)
         except Exception:  # noqa: BLE001  a store that cannot be written must not keep a block from the node
             log.failure("What the node said to block {hash} could not be recorded", hash=found.hash)
 
-    async def _submit(self, found: SavedBlock) -> None:
+    async def _submit(self, node: Node, found: SavedBlock) -> None:
         until_s = self._clock.seconds() + RESUBMIT_FOR_S
         pause_s = _FIRST_PAUSE_S
         told = False
         while True:
-            result = await self._node.submit(found.block.hex())
+            result = await node.submit(found.block.hex())
             silent = isinstance(result, Unanswered)
             if not (silent and told):
-                self._tell(found, result)
+                self._tell(node, found, result)
                 told = True
             if not silent or self._clock.seconds() >= until_s:
                 return
