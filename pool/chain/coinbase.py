@@ -23,7 +23,7 @@ MAX_DATA = 80
 RESERVED_WEIGHT = 8000
 """What Bitcoin Core leaves free in a template for header, count and coinbase (``-blockreservedweight``)."""
 RESERVED_CHECKS = 100
-"""Signature checks (P2PKH, P2PK) for which Bitcoin Core leaves room in a template: 400 units of sigop cost."""
+"""Signature checks (P2PKH, P2PK) for which Bitcoin Core leaves room in a template: 400 of sigop cost."""
 _NOT_FINAL = 0xFFFFFFFE
 _HEADER_AND_COUNT = 4 * (80 + 3)
 _WITNESS = 2 + 34  # marker, flag and the reserved value, at one weight unit a byte (BIP 141, 144)
