@@ -10,6 +10,8 @@ import attrs
 
 from stratum.units import Difficulty
 
+POOL: Final = "pool"
+"""The pot that shares go into where a port names none of its own."""
 MAX_LINE_BYTES: Final = 16_384
 """A longer line from a miner is abuse: the connection is dropped."""
 MAX_MALFORMED_LINES: Final = 10
@@ -46,6 +48,7 @@ class Options:
         front_id: first byte of every extranonce1, 0 … 255; differs between fronts of one pool.
         max_connections: further connections are closed at once; None for no limit.
         max_connections_per_address: the same for one IPv4 address or one IPv6 /64.
+        pot: what the port's shares and blocks are counted under, apart from those of other pots.
     """
 
     start_difficulty: Difficulty = attrs.field(
@@ -66,3 +69,4 @@ class Options:
     front_id: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(255)])
     max_connections: int | None = None
     max_connections_per_address: int | None = None
+    pot: str = POOL

@@ -13,13 +13,23 @@ def share_of(posted: Posted, verdict: Accepted, who: Authorized, time_ms: int) -
     """The share as it is credited; the time is in Unix milliseconds."""
     block, job = verdict.block, posted.job
     block_hash = None if block is None else block.block_hash
-    return Share(who.account, who.worker, verdict.target, job.nbits, job.height, time_ms, job.id, block_hash)
+    return Share(
+        who.account,
+        who.worker,
+        verdict.target,
+        job.nbits,
+        job.height,
+        time_ms,
+        job.id,
+        block_hash,
+        who.pot,
+    )
 
 
 def solution_of(posted: Posted, block: Block, who: Authorized, share: Share | None) -> Solution:
     """The block and who found it; without a share when it earns nothing."""
     return Solution(
-        posted.job, block.header, block.coinbase, block.block_hash, share, who.account, who.worker
+        posted.job, block.header, block.coinbase, block.block_hash, share, who.account, who.worker, who.pot
     )
 
 

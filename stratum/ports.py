@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from stratum.errors import Code
 from stratum.jobs import Job
+from stratum.options import POOL
 from stratum.units import Height, Target
 
 
@@ -26,6 +27,7 @@ class Share(msgspec.Struct, frozen=True, gc=False):
         time_ms: when it was judged, Unix milliseconds.
         job_id: the job.
         block_hash: display-order hex hash when the header also is a block, else None.
+        pot: of the port that it came through: shares of different pots never meet in a block's division.
     """
 
     account: str
@@ -36,6 +38,7 @@ class Share(msgspec.Struct, frozen=True, gc=False):
     time_ms: int
     job_id: str
     block_hash: str | None = None
+    pot: str = POOL
 
 
 @attrs.frozen
@@ -51,6 +54,7 @@ class Solution:
             the submission is too late or a duplicate and earns nothing.
         account: who found it.
         worker: with which machine.
+        pot: of the port that it came through.
     """
 
     job: Job
@@ -60,6 +64,7 @@ class Solution:
     share: Share | None
     account: str
     worker: str
+    pot: str = POOL
 
 
 class JobFeed(Protocol):
@@ -102,10 +107,17 @@ class ShareSink(Protocol):
 
 @attrs.frozen
 class Authorized:
-    """This username may mine.  Attributes: account and worker as they are credited."""
+    """This username may mine.
+
+    Attributes:
+        account: as it is credited.
+        worker: as it is credited.
+        pot: of the port; the session fills it in.
+    """
 
     account: str
     worker: str
+    pot: str = POOL
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ import attrs
 
 from stratum.extranonce import Extranonces
 from stratum.memory import Memory
+from stratum.options import POOL, Options
 from stratum.steering import Steering
 from stratum.units import Difficulty
 
@@ -23,9 +24,11 @@ class Occupant(Protocol):
 
     Attributes:
         broken: why its connection must be closed, or None.
+        options: of its port.
     """
 
     broken: str | None
+    options: Options
 
     @property
     def extranonce1(self) -> bytes:
@@ -50,11 +53,13 @@ class Seat:
         extranonce1: 4 bytes.
         steering: its difficulty, with what its older jobs are judged at; None after a restart of the front.
         difficulty: that it was told last; None before the first.
+        pot: of the port where it was taken.
     """
 
     extranonce1: bytes
     steering: Steering | None
     difficulty: Difficulty | None
+    pot: str
 
 
 @attrs.frozen
@@ -66,12 +71,14 @@ class KeptSeat:
         extranonce1: 8 hex digits.
         difficulty: a fraction as text, or None.
         left_s: for how long the seat is still kept.
+        pot: of the port where it was taken.
     """
 
     session_id: str = attrs.field(repr=False)
     extranonce1: str
     difficulty: str | None
     left_s: float
+    pot: str = POOL
 
 
 class Returning:
@@ -122,15 +129,21 @@ class Returning:
     def resume(self, session_id: bytes, occupant: Occupant, now: float) -> Seat | None:
         """Give a newcomer the seat of this session; a connection that still sits there gives way.
 
-        The seat that the newcomer has so far is given back.
+        The seat that the newcomer has so far is given back.  A seat stays in its pot: whoever could take it
+        along would mine in one and bring the blocks to the other.
         """
         self._clear(now)
-        away = self._away.pop(session_id, None)
+        away = self._away.get(session_id)
         if away is not None:
             seat = away[0]
+            if seat.pot != occupant.options.pot:
+                return None
+            del self._away[session_id]
         else:
             before = self._here.get(session_id)
             if before is None or before is occupant or before.broken is not None:
+                return None
+            if before.options.pot != occupant.options.pot:
                 return None
             seat = _seat_of(before)
             before.displaced()
@@ -163,6 +176,7 @@ class Returning:
                 seat.extranonce1.hex(),
                 None if seat.difficulty is None else str(seat.difficulty),
                 until - now,
+                seat.pot,
             )
             for session_id, (seat, until) in self._away.items()
         ]
@@ -181,7 +195,7 @@ class Returning:
             difficulty = None if kept.difficulty is None else Difficulty(Fraction(kept.difficulty))
             if len(self._away) < MOST_AWAY and self._extranonces.reserve(extranonce1):
                 self._away[session_id] = (
-                    Seat(extranonce1, None, difficulty),
+                    Seat(extranonce1, None, difficulty, kept.pot),
                     now + min(kept.left_s, RESUME_S),
                 )
 
@@ -198,4 +212,4 @@ class Returning:
 
 
 def _seat_of(occupant: Occupant) -> Seat:
-    return Seat(occupant.extranonce1, occupant.steering, occupant.steering.told)
+    return Seat(occupant.extranonce1, occupant.steering, occupant.steering.told, occupant.options.pot)

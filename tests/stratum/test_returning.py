@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from stratum import returning as returning_module
 from stratum.board import Board
-from stratum.effects import FreshJob
+from stratum.effects import Credit, FreshJob
 from stratum.extranonce import Extranonces
 from stratum.options import Options
+from stratum.ports import Solution
 from stratum.returning import RESUME_S, KeptSeat, Returning
 from stratum.session import Session
 from stratum.units import Difficulty
-from tests.stratum.fakes import NTIME, FakeAuthorizer, easier, find_nonce, job, line, lines
+from tests.stratum.fakes import NTIME, REGTEST_NBITS, FakeAuthorizer, easier, find_nonce, job, line, lines
 
 TINY: Any = Fraction(1, 2**28)
 EASY = Options(start_difficulty=TINY, minimum_difficulty=Difficulty(Fraction(1, 2**40)))
@@ -332,3 +333,51 @@ def test_what_is_written_down_of_a_seat_must_be_readable() -> None:
     kept = KeptSeat("zz", "00000000", None, 1)
     with pytest.raises(ValueError, match="hex"):
         Front().returning.restore([kept], 0)
+
+
+def test_a_seat_cannot_be_taken_along_into_another_pot() -> None:
+    front = Front()
+    solo = attrs.evolve(EASY, pot="solo")
+    first = front.connect()
+    session_id, extranonce1 = subscribe(first)
+    authorize(first)
+
+    beside = front.connect(solo)
+    other_id, other_extranonce1 = subscribe(beside, session_id)
+    assert (other_id == session_id, other_extranonce1 == extranonce1) == (False, False)
+    assert first.broken is None
+
+    first.leave(1)
+    later = front.connect(solo)
+    assert subscribe(later, session_id, 2)[1] != extranonce1
+    back = front.connect()
+    assert subscribe(back, session_id, 2) == (session_id, extranonce1)
+
+
+def test_seats_keep_their_pot_over_a_restart() -> None:
+    front = Front()
+    solo = attrs.evolve(EASY, pot="solo")
+    session = front.connect(solo)
+    session_id, extranonce1 = subscribe(session)
+    authorize(session)
+    session.leave(1)
+    (kept,) = front.returning.kept(1)
+    assert kept.pot == "solo"
+
+    again = Front()
+    again.returning.restore([kept], 0)
+    assert subscribe(again.connect(), session_id)[1] != extranonce1
+    assert subscribe(again.connect(solo), session_id)[1] == extranonce1
+
+
+def test_shares_and_blocks_carry_the_pot_of_their_port() -> None:
+    front = Front()
+    posted = front.board.post(job("2", nbits=REGTEST_NBITS), 0)
+    session = front.connect(attrs.evolve(EASY, pot="solo"))
+    _, extranonce1 = subscribe(session)
+    notified = next(each for each in authorize(session) if each.get("method") == "mining.notify")["params"]
+    nonce = find_nonce(notified, extranonce1, lambda value: value <= posted.job.network_target)
+    params = ("bob.rig", notified[0], "00" * 8, notified[7], nonce)
+    effects = session.receive(line("mining.submit", *params), 1, 0)
+    assert [effect.pot for effect in effects if isinstance(effect, Solution)] == ["solo"]
+    assert [effect.share.pot for effect in effects if isinstance(effect, Credit)] == ["solo"]
