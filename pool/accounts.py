@@ -46,6 +46,13 @@ def payable_address(text: str, network: config.Network) -> str | None:
     return text
 
 
+def output_script(address: str, network: config.Network) -> bytes | None:
+    """The script that pays to an address of this network, or None when we would not pay to it."""
+    if payable_address(address, network) is None:
+        return None
+    return bytes(Address(address, _NETWORKS[network]).script_pubkey().to_bytes())
+
+
 def hash_secret(secret: str) -> str:
     """What the databases keep of a claim secret: its SHA-256 in hex."""
     return hashlib.sha256(secret.encode()).hexdigest()
