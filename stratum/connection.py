@@ -16,7 +16,7 @@ from stratum.effects import Credit, Effect, FreshJob, Prompt, Refusal
 from stratum.limits import MOST_UNANSWERED, Conduct, Measure, holder
 from stratum.ports import Solution
 from stratum.session import Session
-from stratum.transport import Socket, host_of, knows_its_peer, plain_tcp, send_now
+from stratum.transport import Socket, host_of, plain_tcp, send_now
 
 if TYPE_CHECKING:
     from stratum.server import StratumServer
@@ -46,11 +46,10 @@ class Connection(Protocol):
         self._plain = plain_tcp(self.transport)
         self.transport.registerProducer(self, streaming=True)
         self._server.opened(self)
-        if knows_its_peer(self.transport):
-            self._enter()
+        self._enter()
 
     def _enter(self) -> None:
-        """Now that the miner's address is known: are there too many from there?"""
+        """Are there too many from the miner's address?"""
         name = holder(host_of(self.transport.getPeer()))
         if self._server.addresses.enter(name):
             self._holder = name
@@ -66,8 +65,6 @@ class Connection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Judge all lines of one read; answer them with one write, or after the commit."""
-        if self._holder is None and not self._closing:
-            self._enter()
         if self._closing:
             return
         server = self._server

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IListeningPort
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
+from zope.interface import directlyProvides, providedBy
 
 BACKLOG: Final = 4096
 """Connections that may wait to be taken; the kernel makes it net.core.somaxconn, if that is less."""
@@ -59,9 +59,20 @@ def lengthen_queue(port: IListeningPort) -> IListeningPort:
     return port
 
 
-def knows_its_peer(transport: object) -> bool:
-    """Whether the peer's address is the miner's at once; behind a proxy it comes with the first bytes."""
-    return not isinstance(transport, HAProxyProtocolWrapper)
+class Introduced:
+    """A proxy's connection with the address of the miner behind it.  Attributes: the transport itself."""
+
+    def __init__(self, transport: Socket, peer: IAddress) -> None:
+        self.transport = transport
+        self._peer = peer
+        directlyProvides(self, providedBy(transport))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def getPeer(self) -> IAddress:  # noqa: N802
+        """ITransport: the miner's address."""
+        return self._peer
 
 
 def host_of(address: IAddress) -> str:
@@ -70,7 +81,9 @@ def host_of(address: IAddress) -> str:
 
 
 def plain_tcp(transport: object) -> tcp.Server | None:
-    """The transport if it is a TCP socket without TLS, else None."""
+    """The transport if it is a TCP socket without TLS, also behind a proxy, else None."""
+    if isinstance(transport, Introduced):
+        transport = transport.transport
     return transport if isinstance(transport, tcp.Server) and not transport.TLS else None
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall, deferLater
@@ -19,6 +18,7 @@ from payouts.errors import PayoutError
 from pool.config import Config
 from pool.errors import ConfigError, PoolError, StoreError
 from pool.store.database import connect_to_read, schema_number
+from stratum import proxy
 
 RETRY_S: Final = 1.0
 
@@ -66,7 +66,7 @@ class Context:
             ConfigError: the string is malformed, or the port cannot be had.
         """
         try:
-            endpoint = serverFromString(self.reactor, description)
+            endpoint = proxy.endpoint(self.reactor, description)
         except (ValueError, TypeError, OSError) as error:
             raise ConfigError(f"{key}: {description!r} is no usable endpoint: {error}") from error
         try:

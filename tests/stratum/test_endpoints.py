@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import trustme
 from twisted.internet import reactor as global_reactor
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.epollreactor import EPollReactor
 
+from stratum import proxy
 from stratum.options import Options
 from stratum.server import StratumServer
 from tests.stratum.fakes import FakeAuthorizer, FakeFeed, FakeSink, job, line, lines
@@ -26,6 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWar
 HELLO = line("mining.subscribe", "test", request_id=1) + line("mining.authorize", "bob.rig", request_id=2)
 V2_SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 V2_LOCAL = V2_SIGNATURE + b"\x20\x00\x00\x00"
+V2_NO_ADDRESS = V2_SIGNATURE + b"\x21\x00\x00\x00"
+V2_UNIX = V2_SIGNATURE + b"\x21\x31\x00\xd8" + bytes(216)
+V1_UNKNOWN = b"PROXY UNKNOWN\r\n"
 
 
 def v1(host: str) -> bytes:
@@ -50,8 +53,7 @@ class Door:
 
     def listen(self, description: str) -> int:
         ports: list[Any] = []
-        endpoint = serverFromString(self.reactor, description)  # type: ignore[no-untyped-call]
-        self.server.listen(endpoint).addCallback(ports.append)
+        self.server.listen(proxy.endpoint(self.reactor, description)).addCallback(ports.append)
         return int(ports[0].getHost().port)
 
     def connect(self, port: int, host: str = "127.0.0.1") -> socket.socket:
@@ -109,30 +111,59 @@ def greeted(door: Door, link: socket.socket, *data: bytes) -> str:
     return door.says(link)
 
 
-def test_a_port_speaks_tls(door: Door, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("pool.test")
-    pem, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    certificate.cert_chain_pems[0].write_to_path(pem)
-    certificate.private_key_pem.write_to_path(key)
-    port = door.listen(f"ssl:0:privateKey={key}:certKey={pem}:interface=127.0.0.1")
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    link = door.connect(port)
-    link.settimeout(0)
-    secure = context.wrap_socket(link, server_hostname="pool.test", do_handshake_on_connect=False)
-    door.links.enter_context(secure)
+class Tls:
+    """A certificate, and a client that trusts it."""
 
-    def shaken() -> str | None:
-        try:
-            secure.do_handshake()
-        except ssl.SSLWantReadError:
-            return None
-        return secure.version()
+    def __init__(self, directory: Path) -> None:
+        authority = trustme.CA()
+        certificate = authority.issue_cert("pool.test")
+        self.pem, self.key = directory / "cert.pem", directory / "key.pem"
+        certificate.cert_chain_pems[0].write_to_path(self.pem)
+        certificate.private_key_pem.write_to_path(self.key)
+        self._context = ssl.create_default_context()
+        authority.configure_trust(self._context)
 
-    assert door.until(shaken) in {"TLSv1.2", "TLSv1.3"}
-    secure.sendall(HELLO)
-    assert door.says(secure) == "notify"
+    def listen(self, door: Door, prefix: str = "") -> int:
+        return door.listen(
+            f"{prefix}ssl:0:privateKey={self.key}:certKey={self.pem}:interface=127.0.0.1",
+        )
+
+    def connect(self, door: Door, port: int, first: bytes = b"") -> ssl.SSLSocket:
+        """Send something in the clear, then shake hands."""
+        link = door.connect(port)
+        link.sendall(first)
+        link.settimeout(0)
+        secure = self._context.wrap_socket(link, server_hostname="pool.test", do_handshake_on_connect=False)
+        door.links.enter_context(secure)
+
+        def shaken() -> str | None:
+            try:
+                secure.do_handshake()
+            except ssl.SSLWantReadError:
+                return None
+            return secure.version()
+
+        assert door.until(shaken) in {"TLSv1.2", "TLSv1.3"}
+        return secure
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Tls:
+    return Tls(tmp_path)
+
+
+def test_a_port_speaks_tls(door: Door, tls: Tls) -> None:
+    assert greeted(door, tls.connect(door, tls.listen(door)), HELLO) == "notify"
+
+
+def test_a_proxys_header_comes_before_tls_or_inside_it(door: Door, tls: Tls) -> None:
+    port = tls.listen(door, "haproxy:")
+    assert greeted(door, tls.connect(door, port, v2("203.0.113.1")), HELLO) == "notify"
+    assert greeted(door, tls.connect(door, port), v1("203.0.113.2"), HELLO) == "notify"
+    # both addresses are taken now: one connection from each, here
+    with pytest.raises(ConnectionError):
+        tls.connect(door, port, v1("203.0.113.2"))
+    assert greeted(door, tls.connect(door, port), v2("203.0.113.1"), HELLO) == "closed"
 
 
 def test_who_speaks_no_tls_there_is_hung_up_on(door: Door, tmp_path: Path) -> None:
@@ -151,13 +182,22 @@ def test_behind_a_proxy_limits_see_the_miners_address(door: Door, header: Callab
     assert greeted(door, door.connect(port), header("203.0.113.1"), HELLO) == "closed"
 
 
-def test_what_claims_no_address_counts_as_the_proxys_own(door: Door) -> None:
+@pytest.mark.parametrize("header", [V2_LOCAL, V2_NO_ADDRESS, V2_UNIX, V1_UNKNOWN])
+def test_what_claims_no_address_counts_as_the_proxys_own(door: Door, header: bytes) -> None:
     port = door.listen("haproxy:tcp:0:interface=127.0.0.1")
-    assert greeted(door, door.connect(port), V2_LOCAL, HELLO) == "notify"
-    assert greeted(door, door.connect(port), V2_LOCAL, HELLO) == "closed"
+    assert greeted(door, door.connect(port), header, HELLO) == "notify"
+    assert greeted(door, door.connect(port), header, HELLO) == "closed"
 
 
-@pytest.mark.parametrize("rubbish", [HELLO, b"PROXY " + b"x" * 200 + b"\r\n", V2_SIGNATURE + b"\xff" * 40])
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        HELLO,
+        b"PROXY " + b"x" * 200 + b"\r\n",
+        b"PROXY TCP4 203.0.113.1 192.0.2.1 abc 3333\r\n",
+        V2_SIGNATURE + b"\xff" * 40,
+    ],
+)
 def test_a_wrong_header_ends_the_connection_and_nothing_else(door: Door, rubbish: bytes) -> None:
     port = door.listen("haproxy:tcp:0:interface=127.0.0.1")
     assert greeted(door, door.connect(port), rubbish) == "closed"
