@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,14 @@ def from_solution(solution: Solution, address: str, block: bytes, now_ms: int) -
     )
 
 
+def name_of(saved: SavedBlock) -> str:
+    """What the block's file is called."""
+    return f"{saved.height}-{saved.hash}.json"
+
+
 def path_of(directory: Path, saved: SavedBlock) -> Path:
     """Where the block's file is, below the store's directory."""
-    return directory / FOLDER / f"{saved.height}-{saved.hash}.json"
+    return directory / FOLDER / name_of(saved)
 
 
 def write(directory: Path, saved: SavedBlock) -> Path:
@@ -123,13 +128,21 @@ def read(path: Path) -> SavedBlock:
     return saved
 
 
-def read_all(directory: Path) -> list[SavedBlock]:
-    """All blocks ever saved in the store's directory, lowest first; unreadable files are logged and left."""
-    return sorted(_readable(directory / FOLDER), key=lambda saved: (saved.height, saved.found_ms))
+def read_all(directory: Path, is_done: Callable[[str], bool] = lambda _: False) -> list[SavedBlock]:
+    """Blocks that were saved in the store's directory, lowest first; unreadable files are logged and left.
+
+    Args:
+        directory: of the store.
+        is_done: whether nothing is left to do for a block (by its hash); such a file, which may have
+            megabytes, is not opened.
+    """
+    folder = directory / FOLDER
+    paths = [path for path in folder.glob("*.json") if not is_done(path.stem.partition("-")[2])]
+    return sorted(_readable(paths), key=lambda saved: (saved.height, saved.found_ms))
 
 
-def _readable(folder: Path) -> Iterator[SavedBlock]:
-    for path in folder.glob("*.json"):
+def _readable(paths: Iterable[Path]) -> Iterator[SavedBlock]:
+    for path in paths:
         try:
             yield read(path)
         except (OSError, ValueError) as error:

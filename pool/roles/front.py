@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from typing import Final
 
 from twisted.internet.defer import maybeDeferred
@@ -20,9 +21,10 @@ from pool.metrics import FrontMetrics
 from pool.roles.base import Context, Loops
 from pool.sharelog import ShareLog
 from pool.store.claims import ClaimReader
-from pool.store.database import connect
+from pool.store.database import connect, connect_to_read
 from pool.store.shares import ShareStore
 from pool.store.stock import AddressStock
+from pool.store.submissions import Submissions
 from pool.work import Settings, Work
 from stratum.errors import Code
 from stratum.options import Options
@@ -138,18 +140,21 @@ class FrontRole:
             self._work.start()
 
     async def _make_good(self, store: ShareStore, share_log: ShareLog, work: Work) -> None:
-        """Log what an earlier run saved but never logged, and submit what no node ever answered to.
+        """Log what an earlier run saved but never logged, and submit what no node is known to have.
 
         A node answers *duplicate* for a block that it has, so submitting twice does no harm.
         """
-        for block in saved.read_all(self._context.config.store.directory):
-            if not store.has_found(block.hash):
-                self._context.log.warn(
-                    "Block {hash} was saved but not logged: making it good", hash=block.hash
-                )
-                share_log.log_saved(block)
-            if not store.has_answer(block.hash):
-                work.submit(block)
+        directory = self._context.config.store.directory
+        with closing(connect_to_read(directory, "shares")) as shares:
+            known = Submissions(shares)
+            for block in saved.read_all(directory, known.is_done):
+                if not store.has_found(block.hash):
+                    self._context.log.warn(
+                        "Block {hash} was saved but not logged: making it good", hash=block.hash
+                    )
+                    share_log.log_saved(block)
+                if not known.is_answered(block.hash):
+                    work.submit(block)
 
     def _doorkeeper(self, ledger: sqlite3.Connection) -> Doorkeeper:
         return Doorkeeper(self._context.config.node.network, ClaimReader(ledger).account_exists)

@@ -53,6 +53,20 @@ def test_blocks_come_back_lowest_first(tmp_path: Path) -> None:
     assert [block.height for block in saved.read_all(tmp_path)] == [9, 30, 100]
 
 
+def test_files_of_blocks_for_which_nothing_is_left_to_do_are_not_even_opened(tmp_path: Path) -> None:
+    saved.write(tmp_path, BLOCK)
+    done = tmp_path / "blocks" / f"6-{'cd' * 32}.json"
+    done.write_text("would be complained about")
+    asked: list[str] = []
+
+    def is_done(block_hash: str) -> bool:
+        asked.append(block_hash)
+        return block_hash != BLOCK.hash
+
+    assert saved.read_all(tmp_path, is_done) == [BLOCK]
+    assert sorted(asked) == sorted([BLOCK.hash, "cd" * 32])
+
+
 def test_no_folder_means_no_blocks(tmp_path: Path) -> None:
     assert saved.read_all(tmp_path) == []
 
