@@ -1,4 +1,4 @@
-"""Blocks go to every node at once, each is asked until it answers, and a person is called if none took one."""
+"""Blocks go to every node at once; each is asked until it answers; a person is called if none took one."""
 
 from __future__ import annotations
 
