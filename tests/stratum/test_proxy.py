@@ -119,10 +119,14 @@ class Kernel(tcp.Server):
 
 def test_replies_take_the_short_way_behind_a_proxy_too() -> None:
     kernel: Any = Kernel()
-    introduced: Any = Introduced(kernel, PROXYS_OWN)
-    assert plain_tcp(introduced) is kernel
+    found = plain_tcp(Introduced(kernel, PROXYS_OWN))
+    assert found is kernel
+
+
+def test_tls_has_no_short_way_behind_a_proxy_either() -> None:
+    kernel: Any = Kernel()
     kernel.TLS = True
-    assert plain_tcp(introduced) is None
+    assert plain_tcp(Introduced(kernel, PROXYS_OWN)) is None
 
 
 def test_later_reads_go_to_the_miner_s_protocol_directly() -> None:
@@ -137,7 +141,8 @@ def test_only_haproxy_strings_get_a_header() -> None:
     for description in ("tcp:1", "haproxy:tcp:2", "haproxy:unix:/run/x"):
         proxy.endpoint(reactor, description).listen(world.server.factory)
     (_, plain, *_), (_, headed, *_) = reactor.tcpServers
-    assert plain is world.server.factory
-    assert (type(headed), headed.clock) == (HeaderFactory, reactor)
+    made: list[Any] = [plain, headed]
+    assert made[0] is world.server.factory
+    assert (type(made[1]), made[1].clock) == (HeaderFactory, reactor)
     assert [type(each[1]) for each in reactor.unixServers] == [HeaderFactory]
-    assert type(proxy.endpoint(reactor, "tcp:1")) is type(serverFromString(reactor, "tcp:1"))
+    assert type(proxy.endpoint(reactor, "tcp:1")) is type(serverFromString(reactor, "tcp:1"))  # type: ignore[no-untyped-call]
