@@ -16,7 +16,7 @@ from stratum.effects import Credit, Effect, FreshJob, Prompt, Refusal
 from stratum.limits import MOST_UNANSWERED, Conduct, Measure, holder
 from stratum.ports import Solution
 from stratum.session import Session
-from stratum.transport import Socket, host_of, plain_tcp, send_now
+from stratum.transport import Socket, finish_writing, host_of, plain_tcp, send_now
 
 if TYPE_CHECKING:
     from stratum.server import StratumServer
@@ -156,6 +156,15 @@ class Connection(Protocol):
         self._closing = True
         self.transport.unregisterProducer()
         self.transport.loseConnection()
+
+    def part(self) -> None:
+        """Say the last there is to say, then read and drop until the peer closes: its replies must arrive."""
+        if self._closing:
+            return
+        self._write(self.session.farewell())
+        self._closing = True
+        self.transport.unregisterProducer()
+        finish_writing(self.transport)
 
     def abort(self) -> None:
         """Cut the connection off without waiting for the peer."""

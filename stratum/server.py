@@ -187,8 +187,7 @@ class StratumServer:
         self._gone = gone
         cut = self.clock.callLater(_FAREWELL_S, self._cut_off)
         for connection in tuple(self._live):
-            connection.release(connection.session.farewell())
-            connection.close("the pool is stopping")
+            connection.part()
         await gone
         if cut.active():
             cut.cancel()

@@ -87,6 +87,20 @@ def plain_tcp(transport: object) -> tcp.Server | None:
     return transport if isinstance(transport, tcp.Server) and not transport.TLS else None
 
 
+def finish_writing(transport: Socket) -> None:
+    """Say that nothing more will be said, and go on reading until the peer closes.
+
+    Closing while the kernel holds input that nobody has read would reset the connection, and what was written
+    last would be lost on its way.  TLS says so in a message of its own, and waits for the peer's.
+    """
+    transport.resumeProducing()
+    plain = plain_tcp(transport)
+    if plain is None:
+        transport.loseConnection()
+    else:
+        plain.loseWriteConnection()  # type: ignore[no-untyped-call]
+
+
 def send_now(socket: tcp.Server, data: bytes) -> bytes:
     """Hand the kernel what it takes at once, unless earlier data waits; the rest is for ``transport.write``.
 

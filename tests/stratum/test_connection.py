@@ -86,11 +86,15 @@ def test_a_connection_is_not_read_while_thousands_of_its_replies_wait_for_the_di
     assert miner.transport.producerState == "producing"
 
 
-def test_a_server_that_stops_does_not_begin_to_read_again() -> None:
+def test_a_server_that_stops_judges_nothing_more() -> None:
     world = World()
     world.sink.slow = True
     miner = world.connect().start()
     miner.send(b"".join(share(nonce) for nonce in range(1, MOST_UNANSWERED + 2)))
     world.server.stop()
-    world.sink.finish()
     assert miner.transport.producerState == "paused"
+    world.sink.finish()
+    assert len(miner.heard()) == MOST_UNANSWERED + 2
+    assert miner.send(share(0)) == []
+    world.tick()
+    assert len(world.sink.batches) == 1

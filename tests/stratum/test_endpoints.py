@@ -19,6 +19,7 @@ from stratum import proxy
 from stratum.options import Options
 from stratum.server import StratumServer
 from tests.stratum.fakes import FakeAuthorizer, FakeFeed, FakeSink, job, line, lines
+from tests.stratum.test_server import EVERY_HASH, share
 
 # Twisted hands certificates to pyOpenSSL in a form that this has deprecated
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
@@ -46,9 +47,15 @@ class Door:
     def __init__(self) -> None:
         self.reactor: Any = EPollReactor()  # type: ignore[no-untyped-call]
         self.links = ExitStack()
-        options = Options(max_connections_per_address=1, front_id=3)
+        self.sink = FakeSink()
+        options = Options(
+            start_difficulty=EVERY_HASH,
+            minimum_difficulty=EVERY_HASH,
+            max_connections_per_address=1,
+            front_id=3,
+        )
         self.server = StratumServer(
-            FakeFeed(job()), FakeSink(), FakeAuthorizer(), self.reactor, options, lambda: 1.0
+            FakeFeed(job()), self.sink, FakeAuthorizer(), self.reactor, options, lambda: 1.0
         )
 
     def listen(self, description: str) -> int:
@@ -88,6 +95,23 @@ class Door:
             return "notify" if heard.endswith(b"\n") and lines(heard)[-1].get("method") else None
 
         return str(self.until(look))
+
+    def everything(self, link: socket.socket) -> list[dict[str, Any]]:
+        """What comes until the server has said all."""
+        link.settimeout(0)
+        heard = b""
+
+        def look() -> bool | None:
+            nonlocal heard
+            try:
+                data = link.recv(65536)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return None
+            heard += data
+            return None if data else True
+
+        self.until(look)
+        return lines(heard)
 
     def close(self) -> None:
         self.links.close()
@@ -210,6 +234,45 @@ def test_miners_come_over_ipv6(door: Door, description: str) -> None:
     first = door.connect(port, "::1")
     assert greeted(door, first, HELLO) == "notify"
     assert greeted(door, door.connect(port, "::1"), HELLO) == "closed"  # one from each address, here
+
+
+def stopped_with_unread_input(door: Door, link: socket.socket) -> list[dict[str, Any]]:
+    """All that a miner hears whose share was being written, and who sent on, when the server stopped."""
+    door.sink.slow = True
+    link.sendall(share(7))
+    door.until(lambda: door.sink.batches or None)
+    stopped = door.server.stop()
+    link.sendall(share(8) * 500)
+    for _ in range(5):
+        door.reactor.iterate(0.01)
+    door.sink.finish()
+    said = door.everything(link)
+    assert not stopped.called
+    link.sendall(share(9))  # it is read and dropped: no reset while the miner has not closed
+    for _ in range(5):
+        door.reactor.iterate(0.01)
+    assert link.fileno() >= 0
+    link.close()
+    door.until(lambda: stopped.called or None)
+    assert len(door.sink.stored) == 1
+    return said
+
+
+@pytest.mark.parametrize("first", [b"", v1("203.0.113.1")])
+def test_the_last_replies_reach_a_miner_that_sent_on_while_the_server_stopped(
+    door: Door, first: bytes
+) -> None:
+    port = door.listen(("haproxy:" if first else "") + "tcp:0:interface=127.0.0.1")
+    link = door.connect(port)
+    assert greeted(door, link, first, HELLO) == "notify"
+    said = stopped_with_unread_input(door, link)
+    assert [each.get("method", each["id"]) for each in said] == [7, "client.reconnect"]
+
+
+def test_they_reach_it_over_tls_too(door: Door, tls: Tls) -> None:
+    link = tls.connect(door, tls.listen(door))
+    assert greeted(door, link, HELLO) == "notify"
+    assert [each["id"] for each in stopped_with_unread_input(door, link)] == [7, None]
 
 
 def test_json_is_the_same_over_every_endpoint(door: Door) -> None:
