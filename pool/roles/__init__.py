@@ -49,7 +49,8 @@ def run_one(config: Config, name: str, *, supervised: bool) -> int:
     from twisted.internet import reactor  # noqa: PLC0415, TID251 -- the roles' entry takes the real one
 
     _log_to_stderr()
-    poll_quickly(reactor)
+    # a front's replies wait for a commit: until then its sockets need not be looked at again
+    poll_quickly(reactor, config.stratum.flush_ms / 1000 if name == "front" else 0.0)
     log = Logger(namespace=f"sluice.{name}")
     status = 0
 
