@@ -24,8 +24,8 @@ def answer(**changes: Any) -> dict[str, Any]:
         "rules": ["csv", "!segwit", "taproot"],
         "previousblockhash": "00" * 28 + "deadbeef",
         "transactions": [
-            {"data": "0200aa", "txid": "01" * 31 + "02", "hash": "03" * 32, "fee": 141, "weight": 561},
-            {"data": "0200bbcc", "txid": "04" * 31 + "05", "hash": "06" * 32, "fee": 9, "weight": 561},
+            {"data": "0200aa", "txid": "01" * 31 + "02", "hash": "03" * 32, "fee": 141, "weight": 12},
+            {"data": "0200bbcc", "txid": "04" * 31 + "05", "hash": "06" * 32, "fee": 9, "weight": 16},
         ],
         "coinbasevalue": 312500150,
         "longpollid": "ab12",
