@@ -8,6 +8,7 @@ Sat = NewType("Sat", int)
 Msat = NewType("Msat", int)
 
 MSAT_PER_SAT = 1000
+NOTHING = Msat(0)
 SAT_PER_BTC = 100_000_000
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import attrs
 
-from payouts.money import Msat, Sat
+from payouts.money import NOTHING, Msat, Sat
 
 
 class PaymentState(StrEnum):
@@ -55,7 +55,13 @@ class Claim:
 
 @attrs.frozen
 class Intent:
-    """What a claim asks to send, taken from its invoice by the payer's own decoder."""
+    """What a claim asks to send, taken from its invoice by the payer's own decoder.
+
+    Attributes:
+        max_fee: the part of the greatest fee that the miner bears; it is held together with the amount.
+        pool_fee: the part of the greatest fee that the pool bears.
+        held_back: why it must wait for an operator before it is sent, if it must.
+    """
 
     claim: Claim
     payment_hash: str
@@ -64,9 +70,26 @@ class Intent:
     invoice_expires_s: int
 
 
+    pool_fee: Msat = NOTHING
+    held_back: str | None = None
+
+
+class Ruling(StrEnum):
+    """What an operator has said to a payment; the payer acts on it."""
+
+    APPROVED = "approved"  # one that was held back may be sent
+    REFUSED = "refused"  # one that was held back is given back to the miner
+    GIVEN_UP = "given up"  # an unknown one counts as failed, unless the node then says that it was paid
 @attrs.frozen
 class Payment:
-    """One Lightning payment as the book knows it."""
+    """One Lightning payment as the book knows it.
+
+    Attributes:
+        max_fee: the part of the greatest fee that the miner bears, held together with the amount.
+        pool_fee: the part that the pool bears; the node may spend both parts on routing.
+        held_back: why it waits for an operator before it is sent, if it does.
+        ruling: what the operator has said.
+    """
 
     payment_id: int
     account: str
@@ -83,6 +106,53 @@ class Payment:
     reason: str | None = None
 
 
+    pool_fee: Msat = NOTHING
+    held_back: str | None = None
+    ruling: Ruling | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may not be sent before an operator has approved of it."""
+        return self.held_back is not None and self.ruling is not Ruling.APPROVED
+
+    @property
+    def greatest_fee(self) -> Msat:
+        """What the node may spend on routing, whoever bears it."""
+        return Msat(self.max_fee + self.pool_fee)
+
+
+@attrs.frozen
+class Flow:
+    """How much has been leaving over Lightning; failed payments count for nothing.
+
+    Attributes:
+        day: amounts of the payments that began within 24 hours.
+        hour: of those that began within one.
+        open_count: payments that are reserved, sending or unknown now.
+        open_amount: what they may cost at the most, fees included.
+    """
+
+    day: Msat
+    hour: Msat
+    open_count: int
+    open_amount: Msat
+
+
+@attrs.frozen
+class Past:
+    """What is usual, and what the books expect of the node.
+
+    Attributes:
+        busiest_hour: the greatest sum of amounts that began in any clock hour of the seven days before.
+        settled: amounts of the payments that began within 24 hours and settled.
+        fees: what these cost in routing.
+        books: the ledger's balance of the Lightning wallet.
+    """
+
+    busiest_hour: Msat
+    settled: Msat
+    fees: Msat
+    books: Msat
 @attrs.frozen
 class Taken:
     """The hold and the intent are on disk (the payment may be from an earlier, identical call)."""
@@ -165,6 +235,26 @@ class Book(Protocol):
 
     def sending(self, payment_id: int, now_ms: int) -> None:
         """Reserved | unknown → sending: must be on disk before the node is asked."""
+    def ruled(self) -> Sequence[Payment]:
+        """Open payments that an operator has said something to, oldest first."""
+        ...
+
+    def flow(self, now_ms: int) -> Flow:
+        """How much is leaving."""
+        ...
+
+    def spent(self, account: str, since_ms: int) -> Msat:
+        """Amounts of one account's payments that began since a Unix millisecond and have not failed."""
+        ...
+
+    def past(self, now_ms: int) -> Past:
+        """What is usual; reads a week of payments, so not for every claim."""
+        ...
+
+    def note_node(self, balance: Msat, outbound: Msat, now_ms: int) -> None:
+        """What the node has and could send: for those who cannot ask it, the newest only."""
+        ...
+
         ...
 
     def unknown(self, payment_id: int, reason: str, now_ms: int) -> None:
@@ -191,8 +281,15 @@ class Book(Protocol):
         """Why sending is stopped, or None."""
         ...
 
-    def payable_onchain(self, threshold: Sat) -> Sequence[Output]:
-        """Address accounts whose available balance reaches the threshold, with the whole sats they have."""
+    def resumed_s(self) -> int:
+        """Unix second at which an operator last resumed after a stop of the payer's; 0 if never."""
+        ...
+
+    def payable_onchain(self, threshold: Sat, now_ms: int) -> Sequence[Output]:
+        """Accounts with an address whose balance reaches the threshold, with the whole sats they have.
+
+        Those that are paid at a Lightning Address are left out, until that has failed too often.
+        """
         ...
 
     def take_batch(self, signed: SignedBatch, now_ms: int) -> int | NotTaken:
@@ -289,13 +386,27 @@ class LightningNode(Protocol):
 
 @attrs.frozen
 class WithdrawTerms:
-    """What the web needs to answer a withdraw link: the payable range now, and the counter for k1."""
+    """What the web needs to answer a withdraw link: the payable range now, and the counter for k1.
+
+    Attributes:
+        claims_taken: the counter.
+        minimum: least amount.
+        maximum: greatest amount that balance, limits and the node allow now; may be below the minimum.
+        closed: why nothing at all can be claimed now, in words for the account's owner; None while it can.
+        card: number of the account's lasting card, 0 when it has none: any other card is void.
+        balance: the whole available balance; None when it is not told.
+        nothing: why the maximum is below the minimum, and when that will change, in words for the owner.
+    """
 
     claims_taken: int
     minimum: Sat
     maximum: Sat
 
 
+    closed: str | None = None
+    card: int = 0
+    balance: Msat | None = None
+    nothing: str | None = None
 @attrs.frozen
 class Answer:
     """How a claim was answered: ``taken`` with the payment's state, or refused with a reason."""

@@ -1,7 +1,8 @@
 """The payer's Lightning side: claims become holds, holds payments, and each ends in a definite outcome.
 
 On start the book is reconciled with the node before anything is sent.  Then claims are checked from scratch
-(what the web filed is only a wish) and each taken one is carried, by one coroutine, to its end.
+(what the web filed is only a wish) and each taken one is carried, by one coroutine, to its end.  Pushes to
+Lightning Addresses go the same way, behind the claims.
 """
 
 from __future__ import annotations
@@ -16,27 +17,16 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from payouts.carrier import Carrier, Contact, Patience
 from payouts.claims import ClaimTerms, Judged, judge
 from payouts.errors import NodeUnavailable
+from payouts.limits import NO_LIMITS, Fine, Limits, NotNow, TooMuch, told_to_wallets
 from payouts.money import Msat
-from payouts.payment import MOVES, Event, advance
-from payouts.ports import (
-    Book,
-    Claim,
-    ClaimInbox,
-    LightningNode,
-    NotTaken,
-    PayFailed,
-    Payment,
-    PaymentState,
-    PayOutcome,
-    PaySettled,
-    PayUnknown,
-    Taken,
-)
+from payouts.ports import Book, Claim, ClaimInbox, Intent, LightningNode, NotTaken, PaymentState, Taken
+from payouts.watch import Watch
 
 _LAST_WORD_MS: Final = 2_000  # so long before its time is up, a claim that waits for the node is refused
-_SHOWN: Final = 3  # payment hashes named in the breaker's reason
+_APPROVAL_S: Final = 600  # an invoice that must wait for an operator is valid for at least so long
 
 
 @attrs.frozen
@@ -45,20 +35,28 @@ class SenderOptions:
 
     Attributes:
         terms: what a claim must keep to.
+        limits: how much may leave.
         open_per_account: most payments of one account under way.
         open_in_all: most payments under way.
         since_s: Unix second from which all of the node's outgoing payments must be in the book: when the
-            ledger began, or when an operator last resumed sending.
+            ledger began.  What an operator has resumed after is not asked about again either.
         poll_s: how often claims are looked for.
+        watch_s: how often book and node are compared and the limits looked at.
+        ruled_s: how often an operator's rulings are looked for.
+        overdue_s: a payment that is unknown for longer is put before the operator.
         retry_s: first wait before an unknown payment is asked about again, or a lost node is tried again.
         max_retry_s: the longest such wait.
     """
 
     terms: ClaimTerms
+    limits: Limits = NO_LIMITS
     open_per_account: int = 3
     open_in_all: int = 20
     since_s: int = 0
     poll_s: float = 0.1
+    watch_s: float = 60.0
+    ruled_s: float = 1.0
+    overdue_s: int = 3600
     retry_s: float = 0.5
     max_retry_s: float = 60.0
 
@@ -92,38 +90,51 @@ class Sender:
         self._clock = clock
         self._now_ms = now_ms
         self._options = options
-        self._carried: dict[int, Deferred[None]] = {}
-        self._loop: Deferred[None] | None = None
+        self._patience = Patience(options.retry_s, options.max_retry_s)
+        self._contact = Contact()
+        self._carrier = Carrier(book, node, clock, now_ms, self._patience, self._contact)
+        overdue_ms = options.overdue_s * 1000
+        self._watch = Watch(book, node, now_ms, options.limits, options.since_s, overdue_ms)
+        self._loops: list[Deferred[None]] = []
         self._running = False
-        self._node_lost = False
-        self._own_nodes: frozenset[str] = frozenset()
 
     def start(self) -> None:
         """Begin: reconcile, then take and send."""
         self._running = True
-        self._loop = Deferred.fromCoroutine(self._run())
-        self._loop.addErrback(self._ended_badly)
+        self._run(self._claims())
 
     def stop(self) -> None:
         """Stop at once, and write nothing more.  What is under way is asked about at the next start."""
         self._running = False
-        for each in [*self._carried.values(), *([self._loop] if self._loop else [])]:
+        self._carrier.stop()
+        for each in self._loops:
             each.cancel()
 
     @property
     def under_way(self) -> int:
         """How many payments are being carried now."""
-        return len(self._carried)
+        return self._carrier.under_way
 
-    # ------------------------------------------------------------------------------------------ the main loop
+    # ------------------------------------------------------------------------------------------ the loops
 
-    async def _run(self) -> None:
+    def _run(self, loop: Any) -> None:
+        running: Deferred[None] = Deferred.fromCoroutine(loop)
+        self._loops.append(running)
+        running.addErrback(self._ended_badly)
+
+    async def _claims(self) -> None:
         await self._insist(self._reconcile)
-        while True:
+        self._run(self._every(self._options.watch_s, self._look_again))
+        self._run(self._every(self._options.ruled_s, self._pick_up))
+        while self._running:
             looked_at = await self._insist(self._take_claims)
-            if not self._running:
-                return
-            await self._sleep(0 if looked_at else self._options.poll_s)
+            if self._running:
+                await self._sleep(0 if looked_at else self._options.poll_s)
+
+    async def _every(self, seconds: float, step: Callable[[], Any]) -> None:
+        while self._running:
+            await self._sleep(seconds)
+            await self._insist(step)
 
     async def _insist(self, step: Callable[[], Any]) -> Any:
         """Do a step, and again with growing pauses while the node is lost or the book is in trouble."""
@@ -132,7 +143,7 @@ class Sender:
             try:
                 result = await step()
             except NodeUnavailable as unavailable:
-                self._lost(unavailable)
+                self._contact.lost(unavailable)
             except CancelledError:
                 raise
             except Exception:  # noqa: BLE001 - the payer must outlive a locked database; nothing is half-written
@@ -141,27 +152,38 @@ class Sender:
                 return result
             if not self._running:
                 return None
-            await self._sleep(self._pause(attempt))
+            await self._sleep(self._patience.pause_s(attempt))
             attempt += 1
 
     async def _reconcile(self) -> None:
         """Compare book and node: payments that the book lacks stop all sending; open ones are carried on."""
-        self._own_nodes = frozenset({await self._node.node_id()})
-        sent = await self._node.sent_hashes(self._options.since_s)
-        self._found()
-        known = self._book.knows(sent)
-        missing = [payment_hash for payment_hash in sent if payment_hash not in known]
-        if missing:  # also while sending is stopped for another reason, which must not hide this one
-            shown = ", ".join(missing[:_SHOWN])
-            reason = f"the node has sent {len(missing)} payments that the ledger lacks: {shown}"
-            self._book.stop_sending(reason, self._now_ms())
-            self.log.error("Sending was stopped: {reason}", reason=reason)
+        await self._watch.compare()
+        await self._watch.look()
+        self._contact.found()
         for payment in self._book.open_payments():
-            self._carry(payment.payment_id, ask_first=True)
+            if not payment.waits:
+                self._carrier.carry(payment.payment_id, ask_first=True)
+
+    async def _look_again(self) -> None:
+        await self._watch.compare()
+        await self._watch.look()
+        self._contact.found()
+
+    async def _pick_up(self) -> None:
+        """Carry on what an operator has ruled on, and what has waited for one until its invoice expired."""
+        for payment in self._book.ruled():
+            never_sent = payment.state is PaymentState.RESERVED
+            self._carrier.carry(payment.payment_id, ask_first=not never_sent)
+        now_s = self._now_ms() // 1000
+        for payment in self._book.open_payments():
+            if payment.waits and now_s > payment.invoice_expires_s:
+                self._carrier.carry(payment.payment_id, ask_first=True)
+
+    # ------------------------------------------------------------------------------------------ claims
 
     async def _take_claims(self) -> int:
         """Answer waiting claims as far as there is room; the number that was answered."""
-        room = self._options.open_in_all - len(self._carried)
+        room = self._options.open_in_all - self._carrier.under_way
         claims = self._inbox.unanswered(room) if room > 0 else []
         if not claims:
             return 0
@@ -169,145 +191,87 @@ class Sender:
         outbound = Msat(0)
         if stopped is None:
             outbound = await self._node.outbound()  # a claim is worth taking only while a node can pay it
-            self._found()
+            self._contact.found()
         answered = 0
         for claim in claims:
             if not self._running:
                 break
             stopped = stopped or self._book.stopped()  # it may have tripped since the last one
             if stopped is not None:
-                self._book.refuse(claim, "payouts are paused: try again later", self._now_ms())
+                self._refuse(claim, told_to_wallets(stopped))
                 answered += 1
-            elif self._consider(claim, outbound):
-                answered += 1
+            else:
+                taken = self._consider(claim, outbound)
+                answered += taken is not None
+                outbound = Msat(outbound - (taken or 0))  # what was taken in this round is as good as gone
             # a claim takes milliseconds to check: what was taken must not wait until many others are
             await self._sleep(0)
         return answered
 
-    def _consider(self, claim: Claim, outbound: Msat) -> bool:
-        """Answer a claim, unless it is worth waiting for a channel that may be back in a moment."""
+    def _consider(self, claim: Claim, outbound: Msat) -> Msat | None:
+        """Answer a claim, and say how much of the node's liquidity it takes.
+
+        None: there is no answer yet, since it is worth waiting for a channel or a payment under way.
+        """
         now_ms = self._now_ms()
-        judged = judge(claim, self._options.terms, self._own_nodes, now_ms)
-        if isinstance(judged, Judged) and judged.intent.amount > outbound:
-            if now_ms < claim.answer_by_ms - _LAST_WORD_MS:
-                return False
-            # taking it would tell the wallet OK for a payment that fails at once
-            judged = NotTaken("the pool cannot send so much over Lightning now: try less, or later")
+        judged = judge(claim, self._options.terms, self._watch.own_nodes, now_ms)
         if isinstance(judged, NotTaken):
-            self._book.refuse(claim, judged.reason, now_ms)
-            self.log.info("Claim {claim} was refused: {reason}", claim=claim.claim_id, reason=judged.reason)
-            return True
-        answer = self._book.take(
-            judged.intent, judged.k1_hash_for, now_ms, limit=self._options.open_per_account
-        )
+            return self._refuse(claim, judged.reason)
+        intent = judged.intent
+        cost = Msat(intent.amount + intent.max_fee + intent.pool_fee)
+        weighed = self._weigh(intent, cost, outbound, now_ms)
+        match weighed:
+            case Fine(held_back=held_back):
+                waiting = attrs.evolve(judged, intent=attrs.evolve(intent, held_back=held_back))
+                return self._take(waiting, cost, now_ms)
+            case NotNow(reason=reason):
+                if now_ms < claim.answer_by_ms - _LAST_WORD_MS:
+                    return None
+                return self._refuse(claim, reason)
+            case TooMuch(reason=reason):
+                return self._refuse(claim, reason)
+            case _:
+                assert_never(weighed)
+
+    def _weigh(self, intent: Intent, cost: Msat, outbound: Msat, now_ms: int) -> Fine | NotNow | TooMuch:
+        weighed = self._watch.weigh(intent.claim.account, intent.amount, cost)
+        if not isinstance(weighed, Fine):
+            return weighed
+        if intent.amount > outbound:
+            # taking it would tell the wallet OK for a payment that fails at once
+            return NotNow("the pool cannot send so much over Lightning now: try less, or later")
+        if weighed.held_back is not None and intent.invoice_expires_s < now_ms // 1000 + _APPROVAL_S:
+            return TooMuch(
+                f"{weighed.held_back}, so the operator looks first: use an invoice that lasts longer"
+            )
+        return weighed
+
+    def _take(self, judged: Judged, cost: Msat, now_ms: int) -> Msat:
+        claim, held_back = judged.intent.claim, judged.intent.held_back
+        limit = self._options.open_per_account
+        answer = self._book.take(judged.intent, judged.k1_hash_for, now_ms, limit=limit)
         match answer:
             case Taken(payment_id=payment_id):
-                self._carry(payment_id, ask_first=False)
+                if held_back is None:
+                    self._carrier.carry(payment_id, ask_first=False)
+                else:
+                    self.log.warn(
+                        "Payment {id} waits for approval: {reason}", id=payment_id, reason=held_back
+                    )
+                return cost
             case NotTaken(reason=reason):
                 self.log.info("Claim {claim} was not taken: {reason}", claim=claim.claim_id, reason=reason)
+                return Msat(0)
             case _:
                 assert_never(answer)
-        return True
 
-    # ------------------------------------------------------------------------------------- one payment's way
-
-    def _carry(self, payment_id: int, *, ask_first: bool) -> None:
-        if payment_id not in self._carried:
-            carried = Deferred.fromCoroutine(self._to_the_end(payment_id, send=not ask_first))
-            self._carried[payment_id] = carried
-            carried.addErrback(self._ended_badly)
-            carried.addBoth(lambda _: self._forget(payment_id, carried))
-
-    def _forget(self, payment_id: int, carried: Deferred[None]) -> None:
-        if self._carried.get(payment_id) is carried:
-            del self._carried[payment_id]
-
-    async def _to_the_end(self, payment_id: int, *, send: bool) -> None:
-        """Send or ask, again and again, until the outcome is definite and in the book."""
-        await self._sleep(0)  # so that it is among the carried before anything happens
-        attempt = 0
-        while self._running:
-            outcome = await self._attempt(payment_id, send=send)
-            if not isinstance(outcome, PayUnknown) or not self._running:
-                return
-            send = outcome.idle  # nothing is under way: the same invoice may go out again
-            await self._sleep(self._pause(attempt))
-            attempt += 1
-
-    async def _attempt(self, payment_id: int, *, send: bool) -> PayOutcome | None:
-        """One exchange with the node and its record; None when the book says that the payment has ended."""
-        try:
-            payment = next((p for p in self._book.open_payments() if p.payment_id == payment_id), None)
-            if payment is None:
-                return None
-            if send and self._may_send(payment):
-                outcome = await self._send(payment)
-            else:
-                outcome = await self._ask(payment)
-            self._found()
-        except NodeUnavailable as unavailable:
-            self._lost(unavailable)
-            return PayUnknown(str(unavailable))
-        except CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 - a locked book must not lose the payment: the node is asked again
-            self.log.failure("Payment {id} could not be recorded", id=payment_id)
-            return PayUnknown("the book could not be written")
-        return outcome
-
-    def _may_send(self, payment: Payment) -> bool:
-        expired = self._now_ms() // 1000 >= payment.invoice_expires_s
-        return Event.SEND in MOVES[payment.state] and not expired and self._book.stopped() is None
-
-    async def _send(self, payment: Payment) -> PayOutcome:
-        self._book.sending(payment.payment_id, self._now_ms())  # on disk before the node hears of it
-        self.log.info("Payment {id} was sent", id=payment.payment_id, amount_msat=payment.amount)
-        outcome = await self._node.pay(payment.invoice, payment.payment_hash, payment.max_fee)
-        self._record(payment, advance(payment.state, Event.SEND).state, outcome)
-        return outcome
-
-    async def _ask(self, payment: Payment) -> PayOutcome:
-        now_s = self._now_ms() // 1000
-        outcome = await self._node.lookup(payment.payment_hash, payment.invoice_expires_s, now_s)
-        self._record(payment, payment.state, outcome)
-        return outcome
-
-    def _record(self, payment: Payment, state: PaymentState, outcome: PayOutcome) -> None:
-        """Write down what the node said, unless stopped: the book may be closed, and the next start asks."""
-        if not self._running:
-            return
-        number, now_ms = payment.payment_id, self._now_ms()
-        match outcome:
-            case PaySettled(preimage=preimage, fee=fee):
-                advance(state, Event.PAID)
-                self._book.settle(number, preimage, fee, now_ms)
-                self.log.info("Payment {id} settled", id=number, amount_msat=payment.amount, fee_msat=fee)
-            case PayFailed(reason=reason):
-                advance(state, Event.REFUSED)
-                self._book.fail(number, reason, now_ms)
-                self.log.info("Payment {id} failed: {reason}", id=number, reason=reason)
-            case PayUnknown(reason=reason):
-                if Event.UNCLEAR in MOVES[state]:  # a reserved one was never sent: it stays what it is
-                    self._book.unknown(number, reason, now_ms)
-            case _:
-                assert_never(outcome)
-
-    def _pause(self, attempt: int) -> float:
-        doubled: float = self._options.retry_s * (1 << min(attempt, 20))
-        return min(doubled, self._options.max_retry_s)
+    def _refuse(self, claim: Claim, reason: str) -> Msat:
+        self._book.refuse(claim, reason, self._now_ms())
+        self.log.info("Claim {claim} was refused: {reason}", claim=claim.claim_id, reason=reason)
+        return Msat(0)
 
     async def _sleep(self, seconds: float) -> None:
         await deferLater(self._clock, seconds)
-
-    def _lost(self, unavailable: NodeUnavailable) -> None:
-        if not self._node_lost:
-            self._node_lost = True
-            self.log.error("The Lightning node was lost: {reason}", reason=str(unavailable))
-
-    def _found(self) -> None:
-        if self._node_lost:
-            self._node_lost = False
-            self.log.info("The Lightning node came back")
 
     def _ended_badly(self, failure: Failure) -> None:
         if not isinstance(failure.value, CancelledError):

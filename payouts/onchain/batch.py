@@ -154,7 +154,7 @@ class Batcher:
     async def _make(self) -> bool:
         """Plan, sign, check, write down, send; False when it should be tried again soon."""
         policy = await self._policy()
-        planned = plan_batch(self._book.payable_onchain(policy.threshold), policy)
+        planned = plan_batch(self._book.payable_onchain(policy.threshold, self._now_ms()), policy)
         if not planned:
             return True
         draft = await self._wallet.fund_and_sign(planned, policy.fee_rate_msat_vb)

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from payouts.errors import BookLocked, PayoutError
 from payouts.money import Msat, Sat, floor_sat, to_msat
 from payouts.ports import Batch, BatchState, NotTaken, Output, SignedBatch
+from payouts.pushing import TRIES
 from pool import ledger
 from pool.errors import LedgerError, StoreBusy
 from pool.store.database import transaction
+from pool.store.destinations import VALID, DestinationDesk
 from pool.store.ledger import LedgerStore
 
 
@@ -22,10 +24,15 @@ class BatchBook:
     Args:
         connection: to ledger.db, used by one thread at a time.
         is_address: whether an account's name is an address that it can be paid at.
+        push_tries: so many failed pushes in a row, and an account may be paid on-chain.
     """
 
-    def __init__(self, connection: sqlite3.Connection, is_address: Callable[[str], bool]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, is_address: Callable[[str], bool], push_tries: int = TRIES
+    ) -> None:
         self._connection = connection
+        self._destinations = DestinationDesk(connection)
+        self._push_tries = push_tries
         self._ledger = LedgerStore(connection)
         self._is_address = is_address
 
@@ -68,16 +75,36 @@ class BatchBook:
 
     # -------------------------------------------------------------------------------------- on-chain batches
 
-    def payable_onchain(self, threshold: Sat) -> Sequence[Output]:
-        """Address accounts whose available balance reaches the threshold, with the whole sats they have."""
+    def payable_onchain(self, threshold: Sat, now_ms: int) -> Sequence[Output]:
+        """See payouts.ports.Book: addresses, and pool accounts that have named one.
+
+        Left out is who is paid at a Lightning Address, until that has failed too often in a row.
+        """
         rows = self._connection.execute(
-            "SELECT account, -amount_msat FROM balance"
-            " WHERE account LIKE 'liabilities:miners:%:available' AND -amount_msat >= ? ORDER BY account",
-            (max(1, to_msat(threshold)),),
+            f"WITH pushed AS ({VALID})"  # noqa: S608
+            " SELECT account, -amount_msat FROM balance"
+            " WHERE account LIKE 'liabilities:miners:%:available' AND -amount_msat >= :threshold"
+            " AND account NOT IN (SELECT 'liabilities:miners:' || pushed.account || ':available'"
+            " FROM pushed LEFT JOIN ladder USING (account, target) WHERE coalesce(failures, 0) < :tries)"
+            " ORDER BY account",
+            {
+                "rail": "lightning",
+                "now_ms": now_ms,
+                "threshold": max(1, to_msat(threshold)),
+                "tries": self._push_tries,
+            },
         )
         owners = [(ledger.miner_of(name), Msat(amount)) for name, amount in rows]
         payable = [(owner[0], floor_sat(amount)) for owner, amount in owners if owner is not None]
-        return [Output(name, name, amount) for name, amount in payable if amount and self._is_address(name)]
+        places = [(name, self._address_of(name, now_ms), amount) for name, amount in payable if amount]
+        return [Output(name, address, amount) for name, address, amount in places if address is not None]
+
+    def _address_of(self, account: str, now_ms: int) -> str | None:
+        """Where an account is paid on-chain: its own name, or what it has asked for."""
+        if self._is_address(account):
+            return account
+        wish = self._destinations.valid(account, "onchain", now_ms)
+        return None if wish is None else wish.target
 
     def take_batch(self, signed: SignedBatch, now_ms: int) -> int | NotTaken:
         """Take every output's hold and write the signed batch, all or nothing.
@@ -89,19 +116,23 @@ class BatchBook:
             row = tx.execute("SELECT id FROM batch WHERE txid = ?", (signed.txid,)).fetchone()
             if row is not None:
                 return int(row[0])
-            refusal = self._refusal(signed)
+            refusal = self._refusal(signed, now_ms)
             if refusal is not None:
                 return NotTaken(refusal)
             batch_id = self._write(tx, signed, now_ms)
             self._ledger.post(ledger.batch_hold(batch_id, amounts), now_ms)
+            # paid on this rail, an account climbs the ladder anew
+            tx.executemany("DELETE FROM ladder WHERE account = ?", [(account,) for account in amounts])
         return batch_id
 
-    def _refusal(self, signed: SignedBatch) -> str | None:
+    def _refusal(self, signed: SignedBatch, now_ms: int) -> str | None:
         if not signed.outputs or len(_amounts(signed)) != len(signed.outputs):
             return "a batch pays each account once"
         for output in signed.outputs:
             if output.amount <= 0 or self.available(output.account) < to_msat(output.amount):
                 return f"{output.account} has less available than the batch pays it"
+            if self._address_of(output.account, now_ms) != output.address:
+                return f"{output.account} is not paid at that address any more"
         total = to_msat(Sat(sum(output.amount for output in signed.outputs) + signed.fee))
         if self._ledger.balance(ledger.HOT) < total + self._committed():
             return "the books have too little in the hot wallet for this batch and its fee"

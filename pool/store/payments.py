@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
 
-from payouts.errors import PayoutError
 from payouts.money import Msat
 from payouts.ports import Claim, Intent, NotTaken, Payment, PaymentState, Taken
 from pool import ledger
-from pool.store.batches import BatchBook
-
-_OPEN: Final = (PaymentState.RESERVED, PaymentState.SENDING, PaymentState.UNKNOWN)
-_HASHES_AT_ONCE: Final = 500
-"""How many values go into one query: SQLite's limit was 999 for a long time."""
+from pool.store.payment_rows import OPEN, SELECT, Begun, get, payment_of, require, update
+from pool.store.pushes import PushBook
 
 
-class SqliteBook(BatchBook):
+class SqliteBook(PushBook):
     """Implements payouts.ports.Book; every writing method is one ``BEGIN IMMEDIATE`` transaction."""
 
     def claims_taken(self, account: str) -> int:
@@ -43,11 +38,8 @@ class SqliteBook(BatchBook):
             if refusal is not None:
                 _record(tx, intent.claim, refusal, now_ms)
                 return NotTaken(refusal)
-            payment_id = _insert(tx, intent, now_ms)
             _record(tx, intent.claim, None, now_ms)
-            amount = Msat(intent.amount + intent.max_fee)
-            self._ledger.post(ledger.hold(payment_id, intent.claim.account, amount), now_ms)
-        return Taken(payment_id)
+            return Taken(self._begin(tx, _begun(intent), now_ms))
 
     def _refusal_to_take(
         self,
@@ -65,23 +57,7 @@ class SqliteBook(BatchBook):
             return "This link was used already or is out of date; please scan a new one."
         if self.knows([intent.payment_hash]):
             return "This invoice was presented before; please use a new one."
-        return self._refusal_for_money(tx, intent, limit)
-
-    def _refusal_for_money(self, tx: sqlite3.Connection, intent: Intent, limit: int) -> str | None:
-        account, needed = intent.claim.account, intent.amount + intent.max_fee
-        (count,) = tx.execute(
-            "SELECT count(*) FROM payment WHERE account = ? AND state IN (?, ?, ?)", (account, *_OPEN)
-        ).fetchone()
-        if count >= limit:
-            return "Earlier payments are still on their way; please wait for them."
-        if intent.amount <= 0 or intent.max_fee < 0 or self.available(account) < needed:
-            return "The balance does not cover this amount and the routing fee kept aside for it."
-        (promised,) = tx.execute(
-            "SELECT coalesce(sum(amount_msat + max_fee_msat), 0) FROM payment WHERE state IN (?, ?, ?)", _OPEN
-        ).fetchone()
-        if self._ledger.balance(ledger.LIGHTNING) < promised + needed:
-            return "The pool's Lightning wallet has too little right now; please try again later."
-        return None
+        return self._refusal_for_money(tx, _begun(intent), limit)
 
     def _answer(self, tx: sqlite3.Connection, claim: Claim) -> Taken | NotTaken | None:
         row = tx.execute(
@@ -104,64 +80,54 @@ class SqliteBook(BatchBook):
 
     def open_payments(self) -> Sequence[Payment]:
         """All payments in reserved, sending or unknown, oldest first."""
-        rows = self._connection.execute(f"{_SELECT} WHERE state IN (?, ?, ?) ORDER BY id", _OPEN)
-        return [_payment(row) for row in rows]
+        rows = self._connection.execute(f"{SELECT} WHERE state IN (?, ?, ?) ORDER BY id", OPEN)
+        return [payment_of(row) for row in rows]
 
     def payments(self, *, account: str | None = None, limit: int = 100) -> Sequence[Payment]:
         """The newest payments, of one account or of all, newest first."""
         rows = self._connection.execute(
-            f"{_SELECT} WHERE ? IS NULL OR account = ? ORDER BY id DESC LIMIT ?", (account, account, limit)
+            f"{SELECT} WHERE ? IS NULL OR account = ? ORDER BY id DESC LIMIT ?", (account, account, limit)
         )
-        return [_payment(row) for row in rows]
+        return [payment_of(row) for row in rows]
 
     def sending(self, payment_id: int, now_ms: int) -> None:
         """Reserved | unknown → sending: must be on disk before the node is asked."""
         with self._transaction() as tx:
-            payment = _get(tx, payment_id)
-            _require(payment, PaymentState.SENDING, PaymentState.RESERVED, PaymentState.UNKNOWN)
-            _update(tx, payment_id, PaymentState.SENDING, now_ms)
+            payment = get(tx, payment_id)
+            require(payment, PaymentState.SENDING, PaymentState.RESERVED, PaymentState.UNKNOWN)
+            update(tx, payment, PaymentState.SENDING, now_ms)
 
     def unknown(self, payment_id: int, reason: str, now_ms: int) -> None:
         """Sending | unknown → unknown."""
         with self._transaction() as tx:
-            payment = _get(tx, payment_id)
-            _require(payment, PaymentState.UNKNOWN, PaymentState.SENDING, PaymentState.UNKNOWN)
-            _update(tx, payment_id, PaymentState.UNKNOWN, now_ms, reason=reason)
+            payment = get(tx, payment_id)
+            require(payment, PaymentState.UNKNOWN, PaymentState.SENDING, PaymentState.UNKNOWN)
+            update(tx, payment, PaymentState.UNKNOWN, now_ms, reason=reason)
 
     def settle(self, payment_id: int, preimage: str, fee: Msat, now_ms: int) -> None:
         """Reserved | sending | unknown → settled: debit amount + fee, give back the rest of the hold."""
         with self._transaction() as tx:
-            payment = _get(tx, payment_id)
+            payment = get(tx, payment_id)
             if (payment.state, payment.preimage, payment.fee) == (PaymentState.SETTLED, preimage, fee):
                 return
-            _require(payment, PaymentState.SETTLED, *_OPEN)
-            _update(tx, payment_id, PaymentState.SETTLED, now_ms, preimage=preimage, fee=fee)
+            require(payment, PaymentState.SETTLED, *OPEN)
+            update(tx, payment, PaymentState.SETTLED, now_ms, preimage=preimage, fee=fee)
             held = Msat(payment.amount + payment.max_fee)
             entry = ledger.settle(payment_id, payment.account, held, payment.amount, fee)
             self._ledger.post(entry, now_ms)
+            self._push_ended(tx, payment, now_ms, paid=True)
 
     def fail(self, payment_id: int, reason: str, now_ms: int) -> None:
         """Reserved | sending | unknown → failed: give back the whole hold."""
         with self._transaction() as tx:
-            payment = _get(tx, payment_id)
+            payment = get(tx, payment_id)
             if payment.state is PaymentState.FAILED:
                 return
-            _require(payment, PaymentState.FAILED, *_OPEN)
-            _update(tx, payment_id, PaymentState.FAILED, now_ms, reason=reason)
+            require(payment, PaymentState.FAILED, *OPEN)
+            update(tx, payment, PaymentState.FAILED, now_ms, reason=reason)
             held = Msat(payment.amount + payment.max_fee)
             self._ledger.post(ledger.release(payment_id, payment.account, held), now_ms)
-
-    def knows(self, payment_hashes: Sequence[str]) -> set[str]:
-        """Those of the given payment hashes that the book has a payment for."""
-        return set(self._known(payment_hashes))
-
-    def _known(self, payment_hashes: Sequence[str]) -> Iterator[str]:
-        for start in range(0, len(payment_hashes), _HASHES_AT_ONCE):
-            some = payment_hashes[start : start + _HASHES_AT_ONCE]
-            marks = ", ".join("?" * len(some))
-            query = f"SELECT payment_hash FROM payment WHERE payment_hash IN ({marks})"  # noqa: S608
-            for row in self._connection.execute(query, some):
-                yield str(row[0])
+            self._push_ended(tx, payment, now_ms, paid=False)
 
 
 def _record(tx: sqlite3.Connection, claim: Claim, refusal: str | None, now_ms: int) -> None:
@@ -173,76 +139,15 @@ def _record(tx: sqlite3.Connection, claim: Claim, refusal: str | None, now_ms: i
     )
 
 
-def _insert(tx: sqlite3.Connection, intent: Intent, now_ms: int) -> int:
-    claim = intent.claim
-    row: tuple[int] = tx.execute(
-        "INSERT INTO payment (claim_id, account, invoice, payment_hash, amount_msat, max_fee_msat, state,"
-        " invoice_expires_s, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (
-            claim.claim_id,
-            claim.account,
-            claim.invoice,
-            intent.payment_hash,
-            intent.amount,
-            intent.max_fee,
-            PaymentState.RESERVED,
-            intent.invoice_expires_s,
-            now_ms,
-            now_ms,
-        ),
-    ).fetchone()
-    return row[0]
-
-
-def _update(
-    tx: sqlite3.Connection,
-    payment_id: int,
-    state: PaymentState,
-    now_ms: int,
-    *,
-    reason: str | None = None,
-    preimage: str | None = None,
-    fee: Msat | None = None,
-) -> None:
-    tx.execute(
-        "UPDATE payment SET state = ?, updated_ms = ?, reason = ?, preimage = ?, fee_msat = ? WHERE id = ?",
-        (state, now_ms, reason, preimage, fee, payment_id),
+def _begun(intent: Intent) -> Begun:
+    return Begun(
+        claim_id=intent.claim.claim_id,
+        account=intent.claim.account,
+        invoice=intent.claim.invoice,
+        payment_hash=intent.payment_hash,
+        amount=intent.amount,
+        max_fee=intent.max_fee,
+        pool_fee=intent.pool_fee,
+        invoice_expires_s=intent.invoice_expires_s,
+        held_back=intent.held_back,
     )
-
-
-def _get(tx: sqlite3.Connection, payment_id: int) -> Payment:
-    row = tx.execute(f"{_SELECT} WHERE id = ?", (payment_id,)).fetchone()
-    if row is None:
-        raise PayoutError(f"there is no payment {payment_id}")
-    return _payment(row)
-
-
-def _require(payment: Payment, to: PaymentState, *after: PaymentState) -> None:
-    if payment.state not in after:
-        raise PayoutError(f"payment {payment.payment_id} is {payment.state}: it cannot become {to}")
-
-
-def _payment(
-    row: tuple[int, str, str, str, int, int, str, int, int, int, int | None, str | None, str | None],
-) -> Payment:
-    return Payment(
-        payment_id=row[0],
-        account=row[1],
-        invoice=row[2],
-        payment_hash=row[3],
-        amount=Msat(row[4]),
-        max_fee=Msat(row[5]),
-        state=PaymentState(row[6]),
-        invoice_expires_s=row[7],
-        created_ms=row[8],
-        updated_ms=row[9],
-        fee=None if row[10] is None else Msat(row[10]),
-        preimage=row[11],
-        reason=row[12],
-    )
-
-
-_SELECT = (
-    "SELECT id, account, invoice, payment_hash, amount_msat, max_fee_msat, state, invoice_expires_s,"
-    " created_ms, updated_ms, fee_msat, preimage, reason FROM payment"
-)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pool.store import schema_access
+from pool.store import schema_access, schema_payouts
 
 SHARES: Final = (
     """
@@ -183,6 +183,7 @@ LEDGER: Final = (
     );
     """,
     schema_access.LEDGER_STEP,
+    schema_payouts.STEP,
 )
 
 INBOX: Final = (

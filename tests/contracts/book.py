@@ -299,7 +299,7 @@ class BookContract:
 
     def test_only_addresses_at_the_threshold_are_payable_onchain(self) -> None:
         book = self.make_book({ADDRESS_A: 50_000_999, ADDRESS_B: 49_999_999, "alice": 90_000_000})
-        assert list(book.payable_onchain(Sat(50_000))) == [Output(ADDRESS_A, ADDRESS_A, Sat(50_000))]
+        assert list(book.payable_onchain(Sat(50_000), NOW_MS)) == [Output(ADDRESS_A, ADDRESS_A, Sat(50_000))]
 
     def test_a_batch_holds_every_output(self) -> None:
         book = self.make_book({ADDRESS_A: 50_000_999, ADDRESS_B: 60_000_000})
@@ -313,7 +313,7 @@ class BookContract:
         assert batch.signed.inputs == (f"{9:064x}:0",)
         assert batch.signed.fee == 200
         assert set(batch.signed.outputs) == {a, b}
-        assert list(book.payable_onchain(Sat(1))) == []
+        assert list(book.payable_onchain(Sat(1), NOW_MS)) == []
 
     def test_a_batch_that_one_balance_does_not_cover_holds_nothing(self) -> None:
         book = self.make_book({ADDRESS_A: 50_000_000, ADDRESS_B: 59_999_999})

@@ -7,17 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 
 from payouts.errors import PayoutError
+from payouts.limits import DAY_MS, HOUR_MS, WEEK_MS
 from payouts.money import Msat, Sat, floor_sat, to_msat
 from payouts.ports import (
     Answer,
     Batch,
     BatchState,
     Claim,
+    Flow,
     Intent,
     NotTaken,
     Output,
+    Past,
     Payment,
     PaymentState,
+    Ruling,
     SignedBatch,
     Taken,
 )
@@ -37,6 +41,9 @@ class FakeBook:
     batches: dict[int, Batch] = attrs.Factory(dict)
     reasons: list[str] = attrs.Factory(list)
     pool_paid_fees: int = 0
+    books_msat: int = 0
+    resumed: int = 0
+    node_seen: tuple[int, int] | None = None
 
     @classmethod
     def with_balances(cls, balances: Mapping[str, int]) -> FakeBook:
@@ -73,6 +80,8 @@ class FakeBook:
                 invoice_expires_s=intent.invoice_expires_s,
                 created_ms=now_ms,
                 updated_ms=now_ms,
+                pool_fee=intent.pool_fee,
+                held_back=intent.held_back,
             )
         self.claims[claim.claim_id] = (claim, answer)
         return answer
@@ -106,6 +115,41 @@ class FakeBook:
 
     def open_payments(self) -> Sequence[Payment]:
         return [p for p in self.payments.values() if p.state in OPEN]
+
+    def ruled(self) -> Sequence[Payment]:
+        return [p for p in self.open_payments() if p.ruling is not None]
+
+    def rule(self, payment_id: int, ruling: Ruling) -> None:
+        """What an operator's command writes."""
+        self.payments[payment_id] = attrs.evolve(self.payments[payment_id], ruling=ruling)
+
+    def _begun_since(self, since_ms: int, until_ms: int = 1 << 62) -> list[Payment]:
+        kept = [p for p in self.payments.values() if p.state is not PaymentState.FAILED]
+        return [p for p in kept if since_ms < p.created_ms <= until_ms]
+
+    def flow(self, now_ms: int) -> Flow:
+        day, hour = self._begun_since(now_ms - DAY_MS), self._begun_since(now_ms - HOUR_MS)
+        costs = [p.amount + p.greatest_fee for p in self.open_payments()]
+        amounts = [Msat(sum(p.amount for p in some)) for some in (day, hour)]
+        return Flow(amounts[0], amounts[1], len(costs), Msat(sum(costs)))
+
+    def spent(self, account: str, since_ms: int) -> Msat:
+        return Msat(sum(p.amount for p in self._begun_since(since_ms) if p.account == account))
+
+    def past(self, now_ms: int) -> Past:
+        hours: dict[int, int] = {}
+        for payment in self._begun_since(now_ms - WEEK_MS, now_ms - HOUR_MS):
+            hour = payment.created_ms // HOUR_MS
+            hours[hour] = hours.get(hour, 0) + payment.amount
+        settled = [p for p in self._begun_since(now_ms - DAY_MS) if p.state is PaymentState.SETTLED]
+        amounts, fees = sum(p.amount for p in settled), sum(p.fee or 0 for p in settled)
+        return Past(Msat(max(hours.values(), default=0)), Msat(amounts), Msat(fees), Msat(self.books_msat))
+
+    def note_node(self, balance: Msat, outbound: Msat, now_ms: int) -> None:
+        self.node_seen = (balance, outbound)
+
+    def resumed_s(self) -> int:
+        return self.resumed
 
     def _move(self, payment_id: int, allowed: set[PaymentState], **changes: object) -> Payment:
         before = self.payments[payment_id]
@@ -146,7 +190,7 @@ class FakeBook:
     def stopped(self) -> str | None:
         return self.reasons[-1] if self.reasons else None
 
-    def payable_onchain(self, threshold: Sat) -> Sequence[Output]:
+    def payable_onchain(self, threshold: Sat, now_ms: int) -> Sequence[Output]:
         whole = [(name, floor_sat(self.available(name))) for name in sorted(self.addresses)]
         return [Output(name, name, amount) for name, amount in whole if amount >= threshold]
 

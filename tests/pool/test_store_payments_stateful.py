@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import settings
@@ -29,7 +30,7 @@ class Payouts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.connection = memory(LEDGER[0])
+        self.connection = memory(LEDGER)
         self.store = LedgerStore(self.connection)
         self.store.post(ledger.deposit("l", "lightning", Msat(FUNDS)), NOW_MS)
         self.store.post(ledger.deposit("h", "hot", Msat(FUNDS)), NOW_MS)
@@ -97,7 +98,7 @@ class Payouts(RuleBasedStateMachine):
 
     @rule(threshold=st.integers(1, 1500), fee=st.integers(0, 300))
     def a_batch_is_signed(self, threshold: int, fee: int) -> None:
-        outputs = tuple(self.book.payable_onchain(Sat(threshold)))
+        outputs = tuple(self.book.payable_onchain(Sat(threshold), NOW_MS))
         self.batches += 1
         signed = SignedBatch(f"{self.batches:064x}", "02", ("a:0",), outputs, Sat(fee))
         result = self.book.take_batch(signed, NOW_MS)
@@ -123,15 +124,16 @@ class Payouts(RuleBasedStateMachine):
             assert self.book.available(account) + held + self.paid[account] == START
 
     def teardown(self) -> None:
-        shares = memory(SHARES[0])
+        shares = memory(SHARES)
         assert verify(shares, self.connection).differences == ()
         shares.close()
         self.connection.close()
 
 
-def memory(script: str) -> sqlite3.Connection:
+def memory(steps: Sequence[str]) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(script)
+    for step in steps:
+        connection.executescript(step)
     return connection
 
 

@@ -1,0 +1,107 @@
+"""How much is leaving, in ``ledger.db``: what limits are held against, and what the node said last."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import attrs
+
+from payouts.limits import DAY_MS, HOUR_MS, PAUSED, WEEK_MS
+from payouts.money import Msat
+from payouts.ports import Flow, Past, Payment
+from pool import ledger
+from pool.store import payment_rows
+from pool.store.batches import BatchBook
+from pool.store.payment_rows import OPEN
+
+
+@attrs.frozen
+class NodeSeen:
+    """What the Lightning node told the payer last, and when (Unix milliseconds)."""
+
+    balance: Msat
+    outbound: Msat
+    seen_ms: int
+
+
+class FlowReader:
+    """Reads ``ledger.db``: for the payer, and for those who tell what the payer will say."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def flow(self, now_ms: int) -> Flow:
+        """See payouts.ports.Book."""
+        day, hour = self._connection.execute(
+            "SELECT coalesce(sum(amount_msat), 0),"
+            " coalesce(sum(CASE WHEN created_ms > ? THEN amount_msat END), 0)"
+            " FROM payment WHERE created_ms > ? AND state <> 'failed'",
+            (now_ms - HOUR_MS, now_ms - DAY_MS),
+        ).fetchone()
+        count, cost = self._connection.execute(
+            "SELECT count(*), coalesce(sum(amount_msat + max_fee_msat + pool_fee_msat), 0)"
+            " FROM payment WHERE state IN (?, ?, ?)",
+            OPEN,
+        ).fetchone()
+        return Flow(Msat(day), Msat(hour), count, Msat(cost))
+
+    def spent(self, account: str, since_ms: int) -> Msat:
+        """See payouts.ports.Book."""
+        row: tuple[int] = self._connection.execute(
+            "SELECT coalesce(sum(amount_msat), 0) FROM payment"
+            " WHERE account = ? AND created_ms > ? AND state <> 'failed'",
+            (account, since_ms),
+        ).fetchone()
+        return Msat(row[0])
+
+    def past(self, now_ms: int) -> Past:
+        """See payouts.ports.Book."""
+        (busiest,) = self._connection.execute(
+            "SELECT coalesce(max(total), 0) FROM (SELECT sum(amount_msat) AS total FROM payment"
+            " WHERE created_ms > ? AND created_ms <= ? AND state <> 'failed' GROUP BY created_ms / ?)",
+            (now_ms - WEEK_MS, now_ms - HOUR_MS, HOUR_MS),
+        ).fetchone()
+        settled, fees = self._connection.execute(
+            "SELECT coalesce(sum(amount_msat), 0), coalesce(sum(fee_msat), 0) FROM payment"
+            " WHERE created_ms > ? AND state = 'settled'",
+            (now_ms - DAY_MS,),
+        ).fetchone()
+        books = self._connection.execute(
+            "SELECT amount_msat FROM balance WHERE account = ?", (ledger.LIGHTNING,)
+        ).fetchone()
+        return Past(Msat(busiest), Msat(settled), Msat(fees), Msat(0 if books is None else books[0]))
+
+    def node_seen(self) -> NodeSeen | None:
+        """What the Lightning node told the payer last; None when it never did."""
+        row = self._connection.execute(
+            "SELECT balance_msat, outbound_msat, seen_ms FROM node_seen"
+        ).fetchone()
+        return None if row is None else NodeSeen(Msat(row[0]), Msat(row[1]), row[2])
+
+
+class FlowBook(BatchBook, FlowReader):
+    """The part of payouts.ports.Book that limits and operators' rulings are about."""
+
+    def note_node(self, balance: Msat, outbound: Msat, now_ms: int) -> None:
+        """See payouts.ports.Book."""
+        with self._transaction() as tx:
+            tx.execute(
+                "INSERT INTO node_seen (id, balance_msat, outbound_msat, seen_ms) VALUES (1, ?1, ?2, ?3)"
+                " ON CONFLICT (id) DO UPDATE SET balance_msat = ?1, outbound_msat = ?2, seen_ms = ?3",
+                (balance, outbound, now_ms),
+            )
+
+    def ruled(self) -> Sequence[Payment]:
+        """See payouts.ports.Book."""
+        rows = self._connection.execute(
+            f"{payment_rows.SELECT} WHERE ruling IS NOT NULL AND state IN (?, ?, ?) ORDER BY id", OPEN
+        )
+        return [payment_rows.payment_of(row) for row in rows]
+
+    def resumed_s(self) -> int:
+        """See payouts.ports.Book; an operator's own pause says nothing about the node."""
+        (resumed_ms,) = self._connection.execute(
+            "SELECT max(resumed_ms) FROM breaker WHERE substr(reason, 1, length(?1)) <> ?1", (PAUSED,)
+        ).fetchone()
+        return 0 if resumed_ms is None else int(resumed_ms) // 1000
