@@ -199,6 +199,7 @@ class BitcoindNode:
                 best_hash=str(answer["bestblockhash"]),
                 headers=int(answer["headers"]),
                 syncing=bool(answer["initialblockdownload"]),
+                work=int(answer.get("chainwork", "0"), 16),
             )
 
 

@@ -106,6 +106,7 @@ class ChainInfo:
         best_hash: of its tip, display-order hex.
         headers: height of the best header; more than height while it catches up.
         syncing: it is still in its initial download, so its tip is old.
+        work: expected hashes in the whole chain up to its tip; 0 when the node does not tell.
     """
 
     chain: str
@@ -113,6 +114,7 @@ class ChainInfo:
     best_hash: str
     headers: int
     syncing: bool
+    work: int = 0
 
 
 @attrs.frozen
