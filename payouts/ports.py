@@ -68,8 +68,6 @@ class Intent:
     amount: Msat
     max_fee: Msat
     invoice_expires_s: int
-
-
     pool_fee: Msat = NOTHING
     held_back: str | None = None
 
@@ -80,6 +78,8 @@ class Ruling(StrEnum):
     APPROVED = "approved"  # one that was held back may be sent
     REFUSED = "refused"  # one that was held back is given back to the miner
     GIVEN_UP = "given up"  # an unknown one counts as failed, unless the node then says that it was paid
+
+
 @attrs.frozen
 class Payment:
     """One Lightning payment as the book knows it.
@@ -104,8 +104,6 @@ class Payment:
     fee: Msat | None = None
     preimage: str | None = None
     reason: str | None = None
-
-
     pool_fee: Msat = NOTHING
     held_back: str | None = None
     ruling: Ruling | None = None
@@ -153,6 +151,8 @@ class Past:
     settled: Msat
     fees: Msat
     books: Msat
+
+
 @attrs.frozen
 class Taken:
     """The hold and the intent are on disk (the payment may be from an earlier, identical call)."""
@@ -233,8 +233,6 @@ class Book(Protocol):
         """All payments in reserved, sending or unknown, oldest first."""
         ...
 
-    def sending(self, payment_id: int, now_ms: int) -> None:
-        """Reserved | unknown → sending: must be on disk before the node is asked."""
     def ruled(self) -> Sequence[Payment]:
         """Open payments that an operator has said something to, oldest first."""
         ...
@@ -255,6 +253,8 @@ class Book(Protocol):
         """What the node has and could send: for those who cannot ask it, the newest only."""
         ...
 
+    def sending(self, payment_id: int, now_ms: int) -> None:
+        """Reserved | unknown → sending: must be on disk before the node is asked."""
         ...
 
     def unknown(self, payment_id: int, reason: str, now_ms: int) -> None:
@@ -401,12 +401,12 @@ class WithdrawTerms:
     claims_taken: int
     minimum: Sat
     maximum: Sat
-
-
     closed: str | None = None
     card: int = 0
     balance: Msat | None = None
     nothing: str | None = None
+
+
 @attrs.frozen
 class Answer:
     """How a claim was answered: ``taken`` with the payment's state, or refused with a reason."""
