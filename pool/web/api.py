@@ -9,6 +9,7 @@ import msgspec
 from pool.store.activity import Hashrate
 from pool.store.figures import BlockRow, PaymentRow, RewardRow
 from pool.web import openapi
+from pool.web.miner_ports import MinerPort
 from pool.web.pages import AccountFigures, PoolFigures
 from pool.web.ports import Facts
 
@@ -23,6 +24,7 @@ def pool_document(facts: Facts, figures: PoolFigures) -> bytes:
             "name": facts.name,
             "network": facts.network,
             "stratum_url": facts.stratum_url,
+            "stratum_ports": [_port(port) for port in facts.ports],
             "scheme": "unit-pplns",
             "window_blocks": str(facts.window),
             "fee_bps": facts.fee_bps,
@@ -79,6 +81,17 @@ def openapi_document(facts: Facts) -> bytes:
 def error_document(code: str, message: str) -> bytes:
     """What every refused API call answers."""
     return _ENCODER.encode({"error": {"code": code, "message": message}})
+
+
+def _port(port: MinerPort) -> dict[str, object]:
+    return {
+        "url": port.url,
+        "tls": port.tls,
+        "start_difficulty": f"{port.start_difficulty:f}",
+        "minimum_difficulty": f"{port.minimum_difficulty:f}",
+        "vardiff": port.vardiff,
+        "purpose": port.purpose,
+    }
 
 
 def _hashrate(hashrate: Hashrate) -> dict[str, object]:

@@ -8,6 +8,7 @@ _AMOUNT: Final = {"type": "string", "pattern": "^-?[0-9]+$"}
 _MAYBE_AMOUNT: Final = {"type": ["string", "null"], "pattern": "^-?[0-9]+$"}
 _WHOLE: Final = {"type": "integer"}
 _NUMBER: Final = {"type": "number"}
+_FLAG: Final = {"type": "boolean"}
 _TEXT: Final = {"type": "string"}
 _TIME: Final = {"type": "integer", "description": "Unix milliseconds"}
 
@@ -27,10 +28,20 @@ _HASHRATE: Final = _object(
     shares=_WHOLE,
     span_s=_NUMBER,
 )
+_DIFFICULTY: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
+_PORT: Final = _object(
+    url={"type": "string", "description": "stratum+tcp or stratum+ssl, host and port"},
+    tls=_FLAG,
+    start_difficulty=_DIFFICULTY,
+    minimum_difficulty=_DIFFICULTY,
+    vardiff={"type": "boolean", "description": "whether difficulty follows the machine"},
+    purpose={"type": "string", "description": "what the port is for; may be empty"},
+)
 _POOL: Final = _object(
     name=_TEXT,
     network=_TEXT,
-    stratum_url=_TEXT,
+    stratum_url={"type": "string", "description": "of the first port"},
+    stratum_ports=_list(_PORT),
     scheme=_TEXT,
     window_blocks=_TEXT,
     fee_bps=_WHOLE,

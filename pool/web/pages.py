@@ -90,6 +90,7 @@ class Pages:
             "sat": words.sat,
             "rate": words.rate,
             "interval": words.interval,
+            "difficulty": words.difficulty,
             "utc": words.utc,
             "iso": words.iso,
             "ago": words.ago,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from payouts.money import Msat, Sat, to_msat
 from pool.config import Config, Network
+from pool.web.miner_ports import MinerPort, miner_ports
 
 InThread = Callable[..., Deferred[Any]]
 """Runs a function with its arguments away from the reactor, as ``deferToThread`` does."""
@@ -41,7 +40,7 @@ class Facts:
     Attributes:
         name: of the pool.
         public_url: where the site is reached, without a slash at the end.
-        stratum_url: what miners are pointed at.
+        ports: what miners are pointed at; at least one.
         network: of the chain.
         fee_bps: the pool's fee in hundredths of a percent.
         window: of the rewards, in expected blocks.
@@ -54,7 +53,7 @@ class Facts:
 
     name: str
     public_url: str
-    stratum_url: str
+    ports: tuple[MinerPort, ...]
     network: Network
     fee_bps: int
     window: Decimal
@@ -65,19 +64,24 @@ class Facts:
     metrics: bool
 
     @property
+    def stratum_url(self) -> str:
+        """What most miners are pointed at: the first port."""
+        return self.ports[0].url
+
+    @property
     def threshold_msat(self) -> Msat:
         """The threshold in the ledger's unit."""
         return to_msat(self.threshold)
 
 
 def facts_of(config: Config) -> Facts:
-    """The facts of a configuration; miners are told the site's host with the first Stratum port."""
+    """The facts of a configuration."""
     public_url = config.web.public_url.rstrip("/")
     lightning = config.lightning
     return Facts(
         name=config.web.name,
         public_url=public_url,
-        stratum_url=_stratum_url(public_url, config.stratum.listen),
+        ports=miner_ports(config),
         network=config.node.network,
         fee_bps=config.rewards.fee_bps,
         window=config.rewards.window,
@@ -87,12 +91,3 @@ def facts_of(config: Config) -> Facts:
         link_minutes=config.web.link_minutes,
         metrics=config.metrics.enabled,
     )
-
-
-def _stratum_url(public_url: str, listen: list[str]) -> str:
-    """Twisted endpoint descriptions begin ``kind:port`` or carry ``port=``."""
-    first = listen[0] if listen else ""
-    port = re.search(r"^\w+:(\d+)|port=(\d+)", first)
-    scheme = "stratum+ssl" if first.startswith("ssl") else "stratum+tcp"
-    host = urlsplit(public_url).hostname or "localhost"
-    return f"{scheme}://{host}:{(port[1] or port[2]) if port else 3333}"

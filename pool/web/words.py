@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 from payouts.money import MSAT_PER_SAT
@@ -26,6 +27,11 @@ def rate(hps: float) -> str:
         index += 1
     digits = 0 if hps >= 99.95 or index == 0 else 1 if hps >= 9.995 else 2
     return f"{hps:.{digits}f} {_PREFIXES[index]}H/s"
+
+
+def difficulty(value: Decimal) -> str:
+    """A difficulty with thousands grouped and without an exponent: ``10,000`` or ``0.001``."""
+    return f"{value.normalize():,f}"
 
 
 def interval(hashrate: Hashrate) -> str:

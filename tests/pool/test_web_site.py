@@ -310,6 +310,7 @@ def fits(value: object, schema: dict[str, Any]) -> bool:
         "string": str,
         "integer": int,
         "number": (int, float),
+        "boolean": bool,
         "object": dict,
         "array": list,
     }
@@ -385,6 +386,35 @@ def test_the_wallets_routes_get_their_whole_path(tmp_path: Path) -> None:
     running.factory.resource = running.site.resource(Wallets())  # type: ignore[no-untyped-call]
     assert running.ask("/lnurl/w/token/cb?k1=1").text == "lnurl/w/token/cb"
     assert "claim link" in unescape(running.ask("/a/x").text)
+
+
+def test_the_start_page_shows_every_port_what_it_is_for_and_where_difficulty_starts(running: Running) -> None:
+    page = outline(running.ask("/start").text)
+    ports = re.findall(r"stratum\+(?:tcp|ssl)://\S+ [^:]*difficulty [\d,.]+", page.text)
+    assert ports == [
+        "stratum+tcp://pool.example:3333 starts at difficulty 10,000",
+        "stratum+ssl://mine.example:443 from <abroad>; encrypted (TLS); starts at difficulty 10,000",
+        "stratum+tcp://pool.example:3335 for rentals; stays at difficulty 1,000,000",
+    ]
+
+
+def test_the_api_lists_the_ports_as_it_says_it_does(running: Running) -> None:
+    document = running.ask("/api/v1/pool").json
+    schema = running.ask("/api/v1/openapi.json").json["paths"]["/api/v1/pool"]["get"]["responses"]["200"]
+    port = schema["content"]["application/json"]["schema"]["properties"]["stratum_ports"]["items"]
+    assert document["stratum_url"] == document["stratum_ports"][0]["url"]
+    for told in document["stratum_ports"]:
+        assert list(told) == port["required"]
+        assert re.fullmatch(port["properties"]["start_difficulty"]["pattern"], told["start_difficulty"])
+    assert [told["tls"] for told in document["stratum_ports"]] == [False, True, False]
+    assert document["stratum_ports"][2] | {"url": ""} == {
+        "url": "",
+        "tls": False,
+        "start_difficulty": "1000000",
+        "minimum_difficulty": "65536",
+        "vardiff": False,
+        "purpose": "for rentals",
+    }
 
 
 def test_facts_come_from_the_configuration() -> None:

@@ -20,6 +20,7 @@ from pool.errors import StoreError
 from pool.store.database import connect
 from pool.store.queries import Queries
 from pool.web.access import AccessLog
+from pool.web.miner_ports import MinerPort
 from pool.web.ports import Facts
 from pool.web.site import Site
 from stratum.units import DIFFICULTY_1_TARGET
@@ -31,7 +32,11 @@ KEY = b"k" * 32
 FACTS = Facts(
     name="Club <pool>",
     public_url="https://pool.example",
-    stratum_url="stratum+tcp://pool.example:3333",
+    ports=(
+        MinerPort("stratum+tcp://pool.example:3333", Decimal(10_000), Decimal("0.001"), True, ""),
+        MinerPort("stratum+ssl://mine.example:443", Decimal(10_000), Decimal("0.001"), True, "from <abroad>"),
+        MinerPort("stratum+tcp://pool.example:3335", Decimal("1E+6"), Decimal(65_536), False, "for rentals"),
+    ),
     network="regtest",
     fee_bps=150,
     window=Decimal(8),
