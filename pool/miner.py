@@ -138,7 +138,7 @@ class _Miner:
         self._count = count
         self._next_send_s = 0.0
         self._number = 0
-        self._extranonce2 = 0
+        self._extranonce2 = self._rolls = 0
 
     def done(self) -> bool:
         """As many shares have been accepted as were asked for."""
@@ -245,7 +245,7 @@ class _Miner:
     def _hash(self, link: Link, task: Task, now_s: float) -> None:
         """Try a batch of nonces; send the first share among them."""
         extranonce2 = (self._extranonce2 % (1 << 8 * task.size)).to_bytes(task.size, "big")
-        bits = (self._extranonce2 << 13) & self._mask
+        bits = self._rolls * (self._mask & -self._mask) & self._mask
         version = (task.version & ~self._mask) | bits
         head = task.head(version, extranonce2)
         found = scan(head, task.target, self._nonce, BATCH)
@@ -256,6 +256,8 @@ class _Miner:
             self._nonce, self._extranonce2 = 0, self._extranonce2 + 1
         if found is None:
             return
+        # ASICs roll the version all the time; here each share has another one, so that pools see it
+        self._rolls += 1
         params = [self._user, task.job_id, extranonce2.hex(), task.ntime, f"{found:08x}"]
         self._number += 1
         self._submitted.add(self._number)

@@ -8,7 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.door import CUT, HELLO, SEEDS, play, submission
+from tests.fuzz.door import (
+    AGAIN,
+    CUT,
+    GREETED,
+    HELLO,
+    JOB,
+    NEXT,
+    PROXIED,
+    PROXY,
+    PROXY_2,
+    SEEDS,
+    TELL_ME,
+    play,
+    submission,
+)
 
 METHODS = st.sampled_from(
     [
@@ -42,7 +56,8 @@ REQUESTS = st.builds(
     st.lists(JSON, max_size=7) | JSON,
 )
 SHARES = st.builds(submission, st.integers(0, 5), job_id=st.sampled_from(["1", "2"]))
-PACKETS = st.lists(REQUESTS | SHARES | st.binary(max_size=60) | st.just(HELLO) | st.just(CUT), max_size=20)
+TURNS = st.sampled_from([HELLO, CUT, NEXT, JOB, AGAIN, TELL_ME, PROXY, PROXY_2])
+PACKETS = st.lists(REQUESTS | SHARES | st.binary(max_size=60) | TURNS, max_size=20)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -52,7 +67,7 @@ def test_the_rules_hold_for_every_seed(seed: bytes) -> None:
 
 
 @settings(max_examples=200)
-@given(st.sampled_from([b"", b"\x01"]), PACKETS)
+@given(st.sampled_from([b"", GREETED, PROXIED]), PACKETS)
 def test_the_rules_hold_whatever_is_said_in_whatever_packets(start: bytes, parts: list[bytes]) -> None:
     play(start + b"".join(parts))
 

@@ -188,6 +188,13 @@ def test_its_shares_meet_the_target_when_a_pool_rebuilds_the_header(
     assert share <= (0xFFFF << 208) * 10**9
 
 
+def test_each_share_has_another_version_within_the_mask(pool: Pool, start: Start) -> None:
+    start()
+    pool.open(mask="00006000")
+    bits = [pool.hear()["params"][5] for _ in range(5)]
+    assert bits == ["00000000", "00002000", "00004000", "00006000", "00000000"]
+
+
 def test_it_counts_what_is_accepted_and_rejected_and_ends_after_so_many_accepted(
     pool: Pool, start: Start
 ) -> None:

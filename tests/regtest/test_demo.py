@@ -69,6 +69,13 @@ def test_the_pool_logged_neither_bugs_nor_secrets(report: dict[str, Any]) -> Non
     assert "/lnurl/…/cb" in log  # the wallet's requests are there, without what they carried
 
 
+def test_the_cpu_miner_found_blocks_with_versions_that_it_rolled(report: dict[str, Any]) -> None:
+    saved = [json.loads(path.read_text()) for path in Path(report["stage"]).rglob("blocks/*.json")]
+    versions = {int.from_bytes(bytes.fromhex(each["block"])[:4], "little") for each in saved}
+    assert len(versions) > 1
+    assert {version & ~0x1FFFE000 for version in versions} == {0x20000000}
+
+
 def test_nothing_is_left_running(report: dict[str, Any]) -> None:
     commands = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):

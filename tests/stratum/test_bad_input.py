@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stratum.board import Board
@@ -208,16 +208,21 @@ def test_broken_messages_in_any_order_never_raise(pieces: list[tuple[bytes, int,
             assert set(said) >= {"id"}
 
 
-@given(st.integers(-30, 40), st.integers(1, 7))
-def test_difficulties_from_a_billionth_to_two_to_the_forty_are_judged_exactly(power: int, odd: int) -> None:
-    told = Difficulty(Fraction(odd) * Fraction(2) ** power)
-    started = session()
-    started.steering.suggest(told)
-    hard = job("9", network_target=target_from_difficulty(Difficulty(Fraction(2**50))))
+@given(st.integers(-30, 40), st.floats(0.5, 1))
+@example(40, 1.0)
+@example(0, 1e-9)
+def test_difficulties_from_a_billionth_to_two_to_the_forty_are_judged_exactly(
+    power: int, part: float
+) -> None:
+    told = part * 2.0**power
     board = Board()
+    options = Options(minimum_difficulty=Difficulty(Fraction(1, 2**60)))
+    started = Session(options, board, FakeAuthorizer(), bytes(4))
+    assert says(started, line("mining.suggest_difficulty", told))[0]["result"] is True
+    hard = job("9", network_target=target_from_difficulty(Difficulty(Fraction(2**50))))
     posted = board.post(hard, 0)
-    said = lines(started.steering.offer(posted, 0))
-    wanted = max(told, TINY)
-    assert Fraction(said[0]["params"][0]) == wanted
-    target = started.steering.target_for(posted)
-    assert target == (0xFFFF << 208) * wanted.denominator // wanted.numerator
+    said = says(started, GREETING)
+    assert said[-2]["params"] == [told]
+    wanted = Fraction(told)
+    expected = (0xFFFF << 208) * wanted.denominator // wanted.numerator
+    assert started.steering.target_for(posted) == min(expected, 2**256 - 1)

@@ -168,6 +168,10 @@ def test_configure_answers_what_was_asked_and_nothing_else(
         ("mining.get_transactions", ["1"], []),
         ("mining.ping", [], "pong"),
         ("ping", [], "pong"),
+        ("client.get_version", [], "sluice"),
+        ("mining.suggest_difficulty", [16], True),
+        ("mining.suggest_difficulty", [0.004], True),
+        ("mining.suggest_difficulty", ["0.5"], True),
         ("mining.suggest_target", ["00" * 4 + "ff" * 28], True),
     ],
 )

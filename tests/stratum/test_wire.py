@@ -146,7 +146,9 @@ def test_a_suggested_target_that_is_none_is_malformed(params: list[object]) -> N
     assert isinstance(wire.parse(line("mining.suggest_target", *params)), wire.Malformed)
 
 
-@pytest.mark.parametrize("params", [[], ["x"], [0], [None]])
+@pytest.mark.parametrize(
+    "params", [[], ["x"], [0], [-1], ["nan"], ["inf"], ["9" * 400], [True], [None], [[1]]]
+)
 def test_a_suggested_difficulty_that_is_none_is_malformed(params: list[object]) -> None:
     assert isinstance(wire.parse(line("mining.suggest_difficulty", *params)), wire.Malformed)
 
