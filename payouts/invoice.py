@@ -254,3 +254,11 @@ def digest(preimage: str) -> str:
         ValueError: the preimage is not hex.
     """
     return sha256(bytes.fromhex(preimage)).hexdigest()
+
+
+def proves(preimage: str, payment_hash: str) -> bool:
+    """Whether a preimage, 64 hex digits, hashes to a payment hash; nothing else proves that it was paid."""
+    try:
+        return len(preimage) == 64 and digest(preimage) == payment_hash
+    except ValueError:
+        return False

@@ -19,12 +19,12 @@ from twisted.internet.protocol import Factory
 from twisted.web.client import Agent
 
 from payouts.errors import PayoutError
-from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
 from payouts.money import floor_sat
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.chain.node import CHAINS, ChainRefused, ChainUnavailable, WrongCredentials
-from pool.config import Config, LightningConfig
+from pool.config import Config
 from pool.errors import PoolError, StoreError
+from pool.lightning import CREDENTIALS, credential_objection, lightning_node
 from pool.store.database import FILES, connect_to_read, schema_number
 from pool.store.operator import is_running
 
@@ -74,7 +74,8 @@ def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
         ("databases", _databases(config)),
         *((f"node as {role}", _node(config, role, reactor)) for role in ("front", "book", "payer")),
         ("wallet", _wallet(config, reactor)),
-        ("lightning", _lightning(config.lightning, reactor)),
+        ("lightning", _lightning(config, reactor)),
+        ("lightning credential", _lightning_credential(config, reactor)),
         *((what, _port(text, running, reactor)) for what, text, running in listens),
         ("public URL", _public_url(config.web.public_url, serving, reactor)),
     ]
@@ -178,21 +179,35 @@ async def _wallet(config: Config, reactor: Any) -> str:
     return f"{wallet} is there" + (" and open" if wallet in await rpc.call("listwallets") else "")
 
 
-async def _lightning(config: LightningConfig | None, reactor: Any) -> str:
-    if config is None:
+async def _lightning(config: Config, reactor: Any) -> str:
+    if config.lightning is None:
         return "no [lightning] section: the pool pays on-chain only"
-    options = ElectrumOptions(config.url, config.user, config.password)
-    node = ElectrumNode(HTTPClient(Agent(reactor)), reactor, options)
+    node = lightning_node(config.lightning, reactor)
     try:
-        node_id = await node.node_id()
+        network, node_id = await node.network(), await node.node_id()
         outbound = floor_sat(await node.outbound())
     except PayoutError as error:
         raise _Wrong(
-            f"{error}: does its daemon run with this url, user and password, and is its wallet loaded?"
+            f"{error}: does it run with what [lightning] says, and is its wallet open?"
+            " (docs/lightning-nodes.md)"
         ) from None
-    if outbound < config.minimum_sat:
+    if network != config.node.network:
+        raise _Wrong(
+            f"the Lightning node is on {network}, node.network says {config.node.network}: mend one of them"
+        )
+    if outbound < config.lightning.minimum_sat:
         raise _Wrong(f"the node can send {outbound} sat only: open a channel, or wait until its peer is back")
-    return f"node {node_id[:16]}… can send {outbound} sat"
+    return f"{config.lightning.kind} node {node_id[:16]}… on {network} can send {outbound} sat"
+
+
+async def _lightning_credential(config: Config, reactor: Any) -> str:
+    """What the credential allows; more than paying takes is not in order, as with the node's RPC users."""
+    if config.lightning is None:
+        return "no [lightning] section"
+    objection = await credential_objection(config.lightning, lightning_node(config.lightning, reactor))
+    if objection is not None:
+        raise _Wrong(objection)
+    return CREDENTIALS[config.lightning.kind]
 
 
 async def _port(description: str, running: bool, reactor: Any) -> str:  # noqa: FBT001 -- a fact, no switch

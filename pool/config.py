@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    model_validator,
 )
 
 from pool.errors import ConfigError
@@ -53,11 +54,12 @@ def _withhold(section: object, info: ValidationInfo) -> object:
     wanted = (info.context or {}).get("secrets")
     if wanted is None or info.field_name in wanted or not isinstance(section, dict):
         return section
-    return {**section, "password": ""} if isinstance(section.get("password"), dict) else section
+    return {**section, **{key: "" for key in ("password", "rune") if isinstance(section.get(key), dict)}}
 
 
 ConfigPath = Annotated[Path, AfterValidator(_from_file)]
 Secret = Annotated[str, BeforeValidator(_read_secret), Field(repr=False)]
+OptionalSecret = Annotated[str | None, BeforeValidator(_read_secret)]
 
 
 class _Section(BaseModel):
@@ -143,13 +145,25 @@ class RewardsConfig(_Section):
     maturity_confirmations: int = Field(default=100, ge=1)
 
 
+LIGHTNING_KEYS: Mapping[str, tuple[str, ...]] = {
+    "electrum": ("user", "password"),
+    "lnd": ("url", "macaroon_file"),
+    "cln": ("url", "rune"),
+    "phoenixd": ("url", "password"),
+}
+"""What each kind of Lightning node must be given."""
+
+
 class LightningConfig(_Section):
     """[lightning]: the node that pays claims; absent means no Lightning payouts."""
 
-    kind: Literal["electrum"] = "electrum"
-    url: str = "http://127.0.0.1:7777"
-    user: str
-    password: Secret = Field(repr=False)
+    kind: Literal["electrum", "lnd", "cln", "phoenixd"] = "electrum"
+    url: str = Field(default="http://127.0.0.1:7777", pattern=r"^https?://[^\s/]+/?$")
+    user: str | None = None
+    password: OptionalSecret = Field(default=None, repr=False)
+    macaroon_file: ConfigPath | None = None
+    rune: OptionalSecret = Field(default=None, repr=False)
+    tls_cert: ConfigPath | None = None
     minimum_sat: int = Field(default=10, ge=1)
     maximum_sat: int = Field(default=1_000_000, ge=1)
     max_fee_ppm: int = Field(default=10_000, ge=0, le=500_000)
@@ -157,6 +171,22 @@ class LightningConfig(_Section):
     pay_timeout_s: float = Field(default=60.0, gt=0)
     open_per_account: int = Field(default=3, ge=1)
     open_in_all: int = Field(default=20, ge=1)
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> LightningConfig:
+        needed = LIGHTNING_KEYS[self.kind]
+        given = self.model_fields_set
+        for key in needed:
+            if key not in given or getattr(self, key) is None:
+                raise ValueError(f'kind = "{self.kind}" needs {key} (docs/lightning-nodes.md)')
+        for key in ("user", "password", "macaroon_file", "rune"):
+            if key in given and key not in needed:
+                raise ValueError(f'kind = "{self.kind}" has no use for {key}: is the kind right?')
+        if self.kind == "phoenixd" and (self.max_fee_base_sat < 4 or self.max_fee_ppm < 4_000):
+            raise ValueError(
+                "phoenixd takes 4 sat and 4000 ppm: max_fee_base_sat and max_fee_ppm must allow it"
+            )
+        return self
 
 
 class OnchainConfig(_Section):

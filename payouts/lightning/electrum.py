@@ -8,9 +8,7 @@ while an HTLC is unresolved, and its error for a payment already under way looks
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
 
@@ -21,7 +19,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from payouts.errors import NodeUnavailable, RpcRefused
-from payouts.invoice import digest
+from payouts.invoice import proves
+from payouts.lightning.fees import SharedReading
+from payouts.lightning.fields import document, integer, parse, rows, text
+from payouts.lightning.reading import network_name
 from payouts.money import Msat, Sat, to_msat
 from payouts.ports import PayFailed, PayOutcome, PaySettled, PayUnknown
 
@@ -62,7 +63,7 @@ class ElectrumOptions:
 
 
 class ElectrumNode:
-    """A LightningNode (see payouts.ports) over an Electrum daemon's JSON-RPC with Basic authentication."""
+    """An InspectableNode (see payouts.lightning.reading) over an Electrum daemon's JSON-RPC."""
 
     log = Logger()
 
@@ -70,6 +71,14 @@ class ElectrumNode:
         self._http = http
         self._clock = clock
         self._options = options
+        self._fees = SharedReading(self._history)
+
+    async def network(self) -> str:
+        """See InspectableNode."""
+        return network_name(text(document(await self._ask("getinfo"), "getinfo"), "network"))
+
+    async def decode(self, invoice: str) -> None:
+        """See InspectableNode: a running daemon fails at ``decode_invoice`` (4.8.4), so it has no reading."""
 
     async def node_id(self) -> str:
         """See LightningNode."""
@@ -104,7 +113,7 @@ class ElectrumNode:
             if refused.message != _NOT_FOUND:  # code 1 is also "no wallet loaded" and the like
                 raise NodeUnavailable(f"Electrum refused get_invoice: {refused}") from None
             found = {"status": Status.UNPAID}
-        match _member(found, "status"):
+        match integer(document(found, "get_invoice"), "status"):
             case Status.PAID:
                 return await self._settled(payment_hash, found)
             case Status.FAILED:
@@ -120,31 +129,14 @@ class ElectrumNode:
         preimage = found.get("preimage") or await self._ask(
             "export_lightning_preimage", payment_hash=payment_hash
         )
-        try:
-            genuine = digest(preimage) == payment_hash
-        except (TypeError, ValueError):
-            genuine = False
-        if not genuine:
+        if not isinstance(preimage, str) or not proves(preimage, payment_hash):
             self.log.error("Electrum showed a wrong preimage for {payment_hash}", payment_hash=payment_hash)
             return PayUnknown("the node says paid, but shows no preimage that proves it")
-        fee = self._fee(await self._history(), payment_hash, found)
+        history = await self._fees.rows()
+        fee = next((_fee(row, found) for row in history if row.get("payment_hash") == payment_hash), None)
         if fee is None:  # the history lags behind for a moment
             return PayUnknown("paid, but the fee is not known yet")
         return PaySettled(preimage, fee)
-
-    def _fee(
-        self, history: Sequence[Mapping[str, Any]], payment_hash: str, found: Mapping[str, Any]
-    ) -> Msat | None:
-        """What the payment cost beyond its amount; the history's amount includes the fee."""
-        for item in history:
-            if item.get("payment_hash") == payment_hash:
-                fee = item.get("fee_msat")
-                if fee is None:
-                    fee = -_integer(item, "amount_msat") - _integer(found, "amount_msat")
-                if not isinstance(fee, int) or fee < 0:
-                    raise NodeUnavailable("Electrum told a fee that makes no sense")
-                return Msat(fee)
-        return None
 
     async def sent_hashes(self, since_s: int) -> Sequence[str]:
         """See LightningNode: from the history what was paid, from the saved invoices what is in flight."""
@@ -153,13 +145,13 @@ class ElectrumNode:
             for item in await self._history()
             if item.get("type") == "payment"
             and item.get("payment_hash")
-            and _integer(item, "amount_msat") < 0
-            and _integer(item, "timestamp") >= since_s
+            and integer(item, "amount_msat") < 0
+            and integer(item, "timestamp") >= since_s
         ]
         invoices = await self._ask("list_invoices")
         in_flight = [
             invoice["invoice_id"]
-            for invoice in _rows(invoices, "list_invoices")
+            for invoice in rows(invoices, "list_invoices")
             if invoice.get("is_lightning") and invoice.get("status") == Status.INFLIGHT
         ]
         return list(dict.fromkeys(paid + in_flight))
@@ -167,19 +159,19 @@ class ElectrumNode:
     async def outbound(self) -> Msat:
         """See LightningNode: what is above the reserve of channels whose peer is there; whole sats."""
         usable = [c for c in await self._channels() if c.get("peer_state") == "GOOD"]
-        sats = [max(0, _integer(c, "local_balance") - _integer(c, "local_reserve")) for c in usable]
+        sats = [max(0, integer(c, "local_balance") - integer(c, "local_reserve")) for c in usable]
         return to_msat(Sat(sum(sats)))
 
     async def balance(self) -> Msat:
         """See LightningNode: Electrum tells whole sats."""
-        return to_msat(Sat(sum(_integer(c, "local_balance") for c in await self._channels())))
+        return to_msat(Sat(sum(integer(c, "local_balance") for c in await self._channels())))
 
     async def _channels(self) -> list[Mapping[str, Any]]:
-        rows = _rows(await self._ask("list_channels"), "list_channels")
-        return [row for row in rows if row.get("state") == "OPEN"]
+        channels = rows(await self._ask("list_channels"), "list_channels")
+        return [channel for channel in channels if channel.get("state") == "OPEN"]
 
     async def _history(self) -> list[Mapping[str, Any]]:
-        return _rows(await self._ask("lightning_history"), "lightning_history")
+        return rows(await self._ask("lightning_history"), "lightning_history")
 
     async def _ask(self, method: str, **params: object) -> Any:
         """A call that has no business being refused."""
@@ -203,7 +195,7 @@ class ElectrumNode:
             return answer.get("result")
         if not isinstance(refusal, dict):
             raise NodeUnavailable(f"Electrum answered {method} with a malformed error")
-        raise RpcRefused(_integer(refusal, "code"), str(refusal.get("message")))
+        raise RpcRefused(integer(refusal, "code"), str(refusal.get("message")))
 
     async def _exchange(self, method: str, params: Mapping[str, object]) -> Any:
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
@@ -213,23 +205,17 @@ class ElectrumNode:
         body = await response.content()
         if response.code != 200:
             raise NodeUnavailable(f"Electrum answered {method} with HTTP status {response.code}")
-        return json.loads(body, parse_float=Decimal)
+        return parse(body)
 
 
-def _member(found: object, name: str) -> int:
-    if not isinstance(found, Mapping):
-        raise NodeUnavailable("Electrum's answer is not the expected document")
-    return _integer(found, name)
+def _fee(row: Mapping[str, Any], found: Mapping[str, Any]) -> Msat | None:
+    """What the payment cost beyond its amount, which the history's amount includes; None while parts lack.
 
-
-def _integer(document: Mapping[str, Any], name: str) -> int:
-    value = document.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise NodeUnavailable(f"Electrum's answer has no integer {name}")
-    return value
-
-
-def _rows(answer: object, method: str) -> list[Mapping[str, Any]]:
-    if not isinstance(answer, list) or not all(isinstance(row, Mapping) for row in answer):
-        raise NodeUnavailable(f"Electrum's {method} is not a list of documents")
-    return answer
+    A row counts only what has settled, so that it shows less than the amount until the last part has.
+    """
+    fee = row.get("fee_msat")
+    if fee is None:
+        fee = -integer(row, "amount_msat") - integer(found, "amount_msat")
+    if not isinstance(fee, int):
+        raise NodeUnavailable("Electrum told a fee that makes no sense")
+    return Msat(fee) if fee >= 0 else None

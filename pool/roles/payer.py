@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.web.client import Agent, HTTPConnectionPool
 
 from payouts.claims import ClaimTerms
 from payouts.errors import NodeUnavailable, RpcRefused
 from payouts.invoice import Network
-from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
 from payouts.money import Msat, Sat, to_msat
 from payouts.onchain.batch import Batcher, BatcherOptions
 from payouts.onchain.bitcoind import BitcoindWallet, to_sat
@@ -21,6 +18,7 @@ from payouts.sender import Sender, SenderOptions
 from pool.accounts import payable_address
 from pool.chain.bitcoind import rpc_for_role, wallet_call
 from pool.config import Config, LightningConfig
+from pool.lightning import lightning_node
 from pool.metrics import PayerMetrics
 from pool.roles.base import Context, Loops
 from pool.store.database import connect
@@ -101,7 +99,7 @@ class PayerRole:
         self, lightning: LightningConfig, book: SqliteBook, connection: Any, metrics: PayerMetrics
     ) -> None:
         context = self._context
-        node = electrum(lightning, context.reactor)
+        node = lightning_node(lightning, context.reactor)
         claims = ClaimQueue(InboxReader(await context.read("inbox")), connection, context.now_ms)
         options = SenderOptions(
             terms=claim_terms(context.config, lightning, context.server_key()),
@@ -127,15 +125,6 @@ class PayerRole:
             self._batcher.stop()
 
 
-def electrum(lightning: LightningConfig, reactor: Any) -> ElectrumNode:
-    """The Lightning node of the configuration."""
-    agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
-    options = ElectrumOptions(
-        lightning.url, lightning.user, lightning.password, pay_timeout_s=lightning.pay_timeout_s
-    )
-    return ElectrumNode(HTTPClient(agent), reactor, options)
-
-
 def claim_terms(config: Config, lightning: LightningConfig, key: bytes) -> ClaimTerms:
     """What a claim must keep to: the same for the web, which says so early, and the payer, which decides."""
     return ClaimTerms(
@@ -144,6 +133,7 @@ def claim_terms(config: Config, lightning: LightningConfig, key: bytes) -> Claim
         minimum=Sat(lightning.minimum_sat),
         maximum=Sat(lightning.maximum_sat),
         fees=FeePolicy(to_msat(Sat(lightning.max_fee_base_sat)), lightning.max_fee_ppm),
+        second_decoder=lightning.kind == "electrum",  # the other kinds decode the invoice themselves
     )
 
 

@@ -1,6 +1,7 @@
-"""What every LightningNode promises, on the fake and on real daemons alike.
+"""What every LightningNode promises, on the fake, on simulated nodes and on real daemons alike.
 
 Subclass ``LightningContract`` and give it a ``Rig``: the node under test, and somebody to be paid by it.
+``InspectableContract`` has more, for the nodes that ``sluice check`` asks.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from collections.abc import Coroutine
 from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
+from twisted.internet.defer import Deferred, gatherResults
+
 from payouts.invoice import decode
+from payouts.lightning.reading import InspectableNode
 from payouts.money import Msat
-from payouts.ports import LightningNode, PayFailed, PaySettled, PayUnknown
+from payouts.ports import LightningNode, PayFailed, PayOutcome, PaySettled, PayUnknown
 
 T = TypeVar("T")
 
@@ -32,6 +36,17 @@ class Rig(Protocol):
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run one coroutine to its end."""
         ...
+
+
+class InspectableRig(Rig, Protocol):
+    """A rig with a node that says more of itself."""
+
+    node: InspectableNode
+
+
+async def three_times_at_once(node: LightningNode, invoice: str, payment_hash: str) -> list[PayOutcome]:
+    calls = [Deferred.fromCoroutine(node.pay(invoice, payment_hash, Msat(20_000))) for _ in range(3)]
+    return await gatherResults(calls)
 
 
 class LightningContract:
@@ -102,6 +117,37 @@ class LightningContract:
         balance, outbound = rig.run(rig.node.balance()), rig.run(rig.node.outbound())
         assert 0 < outbound <= balance
         invoice = rig.invoice(5000)
-        outcome = rig.run(rig.node.pay(invoice, decode(invoice).payment_hash, Msat(20_000)))
+        outcome = rig.run(rig.node.pay(invoice, decode(invoice).payment_hash, Msat(50_000)))
         assert isinstance(outcome, PaySettled)
         assert rig.run(rig.node.balance()) <= balance - 5_000_000
+
+    def test_a_payment_asked_for_three_times_at_once_is_made_once_and_never_said_to_have_failed(self) -> None:
+        rig = self.make_rig()
+        invoice = rig.invoice(1500)
+        payment_hash = decode(invoice).payment_hash
+        before = rig.run(rig.node.balance())
+        outcomes = rig.run(three_times_at_once(rig.node, invoice, payment_hash))
+        assert [outcome for outcome in outcomes if isinstance(outcome, PayFailed)] == []
+        settled = rig.run(rig.node.pay(invoice, payment_hash, Msat(20_000)))
+        assert isinstance(settled, PaySettled)
+        assert before - rig.run(rig.node.balance()) - settled.fee - 1_500_000 in range(
+            1000
+        )  # whole sats told
+        assert list(rig.run(rig.node.sent_hashes(0))).count(payment_hash) == 1
+
+
+class InspectableContract(LightningContract):
+    """The promises of nodes that are asked about themselves."""
+
+    def make_rig(self) -> InspectableRig:
+        raise AssertionError("a subclass makes the rig")
+
+    def test_it_names_its_network(self) -> None:
+        rig = self.make_rig()
+        assert rig.run(rig.node.network()) == "regtest"
+
+    def test_it_reads_an_invoice_as_the_pool_does_or_has_no_decoder_to_ask(self) -> None:
+        rig = self.make_rig()
+        invoice = rig.invoice(777)
+        reading = rig.run(rig.node.decode(invoice))
+        assert reading is None or reading.agrees(decode(invoice))

@@ -167,7 +167,7 @@ def test_a_running_pool_is_known_by_its_roles_locks(tmp_path: Path) -> None:
 
 
 def test_a_pool_without_lightning_is_in_order(tmp_path: Path) -> None:
-    says(check._lightning(configured(tmp_path).lightning, InlineReactor()), "on-chain only", ok=True)
+    says(check._lightning(configured(tmp_path), InlineReactor()), "on-chain only", ok=True)
 
 
 def test_what_cannot_be_tried_at_all_is_a_result_and_ends_nothing() -> None:
@@ -219,6 +219,7 @@ def test_the_command_tries_everything_and_exits_1_when_something_fails(node: Sta
         "node as payer": False,
         "wallet": False,
         "lightning": True,
+        "lightning credential": True,
         "stratum port": False,
         "site's port": True,
         "public URL": True,

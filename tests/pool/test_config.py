@@ -32,6 +32,11 @@ def complaint(text: str, tmp_path: Path) -> str:
         ("[node]\nnetwork = 'mainet'", "node.network"),
         ("[onchain]\nthreshold_sat = 1", "onchain.threshold_sat"),
         ("[node", "not valid TOML"),
+        ("[lightning]\nuser = 'x'", 'kind = "electrum" needs password'),
+        ("[lightning]\nkind = 'lnd'\nmacaroon_file = 'x'", 'kind = "lnd" needs url'),
+        ("[lightning]\nkind = 'cln'\nurl = 'https://x:3010'\nrune = 'x'\nuser = 'y'", "no use for user"),
+        ("[lightning]\nkind = 'phoenixd'\nurl = 'http://x'\npassword = 'y'\nmax_fee_ppm = 3999", "4000 ppm"),
+        ("[lightning]\nkind = 'eclair'", "lightning.kind"),
     ],
 )
 def test_a_mistake_is_named(text: str, names: str, tmp_path: Path) -> None:
@@ -107,7 +112,8 @@ def test_the_example_is_valid_and_shows_the_defaults(tmp_path: Path, monkeypatch
     path.write_text(text, encoding="utf-8")
     plain = load(path)
     assert plain.store.directory == tmp_path / "data"
-    uncommented = re.sub(r"^# (\[\w+\]|\w+ = )", r"\1", text, flags=re.MULTILINE)
+    others = re.compile(r"^# (macaroon_file|rune) = .*", re.MULTILINE)  # keys of other kinds of Lightning node
+    uncommented = re.sub(r"^# (\[\w+\]|\w+ = )", r"\1", others.sub("", text), flags=re.MULTILINE)
     path.write_text(uncommented, encoding="utf-8")
     spelled_out = load(path)
     defaults = Config()

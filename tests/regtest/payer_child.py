@@ -39,7 +39,8 @@ from pool.accounts import payable_address
 from pool.chain.bitcoind import wallet_call
 from pool.chain.rpc import Rpc, UserPassword
 from pool.config import LightningConfig
-from pool.roles.payer import PoolWallet, electrum
+from pool.lightning import lightning_node
+from pool.roles.payer import PoolWallet
 from pool.store.database import connect, connect_to_read
 from pool.store.inbox import ClaimQueue, InboxReader
 from pool.store.payments import SqliteBook
@@ -104,7 +105,7 @@ def _lightning(order: dict[str, Any], reactor: Any, life: Life) -> int:
     book = SqliteBook(ledger, lambda _: False)
     claims = ClaimQueue(InboxReader(connect_to_read(directory, "inbox")), ledger, now_ms)
     where = {key: order[key] for key in ("url", "user", "password", "pay_timeout_s")}
-    node: Any = electrum(LightningConfig.model_validate(where), reactor)
+    node: Any = lightning_node(LightningConfig.model_validate(where), reactor)
     node._http = Posts(node._http, life)
     options = SenderOptions(TERMS, since_s=order["since_s"], poll_s=0.01, retry_s=0.02, max_retry_s=0.1)
     ports: tuple[Any, Any] = (Port("book", book, life), Port("node", node, life))

@@ -12,15 +12,16 @@ import pytest
 
 from payouts.errors import NodeUnavailable
 from payouts.invoice import decode
-from payouts.lightning.electrum import EXPIRY_MARGIN_S, ElectrumNode
+from payouts.lightning.electrum import EXPIRY_MARGIN_S
+from payouts.lightning.reading import InspectableNode
 from payouts.money import Msat
-from payouts.ports import LightningNode, PayFailed, PaySettled, PayUnknown
+from payouts.ports import PayFailed, PaySettled, PayUnknown
 from pool.config import LightningConfig
+from pool.lightning import lightning_node
 from pool.regtest import wallet
 from pool.regtest.processes import wait_until
 from pool.regtest.rig import CHANNEL_SAT, Rig
-from pool.roles.payer import electrum
-from tests.contracts.lightning import LightningContract
+from tests.contracts.lightning import InspectableContract
 from tests.payouts.invoices import Draft, write
 from tests.regtest.payer_reactor import reactor, rest, run
 
@@ -34,11 +35,11 @@ def _threads_end() -> Iterator[None]:
     rest()
 
 
-def node_of(rig: Rig, **changes: Any) -> ElectrumNode:
+def node_of(rig: Rig, **changes: Any) -> InspectableNode:
     """The pool's Electrum as the payer sees it."""
     login = rig.pool.endpoint.login
     where = {"url": rig.pool.url, "user": login.user, "password": login.password, **changes}
-    return electrum(LightningConfig.model_validate(where), reactor)
+    return lightning_node(LightningConfig.model_validate(where), reactor)
 
 
 @attrs.define
@@ -46,7 +47,7 @@ class RealRig:
     """tests.contracts.lightning.Rig on real daemons."""
 
     rig: Rig
-    node: LightningNode
+    node: InspectableNode
 
     def invoice(self, amount_sat: int, expiry_s: int = 3600) -> str:
         return self.rig.wallet.invoice(amount_sat, expiry_s=expiry_s)
@@ -60,7 +61,7 @@ class RealRig:
         return run(coroutine)
 
 
-class TestElectrumOnRealDaemons(LightningContract):
+class TestElectrumOnRealDaemons(InspectableContract):
     @pytest.fixture(autouse=True)
     def _daemons(self, rig: Rig) -> None:
         self._rig = rig
@@ -91,7 +92,7 @@ def test_what_it_could_send_it_can_send(rig: Rig) -> None:
     wait_until("it is back", lambda: run(node.outbound()) > amount_sat * 1000, 10.0)
 
 
-def held_beyond_patience(rig: Rig) -> tuple[ElectrumNode, wallet.HoldInvoice]:
+def held_beyond_patience(rig: Rig) -> tuple[InspectableNode, wallet.HoldInvoice]:
     """A payment that the receiver holds for longer than the caller waits."""
     node, held = node_of(rig, pay_timeout_s=0.7), wallet.hold_invoice(rig.wallet, 300)
     outcome = run(node.pay(held.invoice, held.payment_hash, FEE))
@@ -127,7 +128,7 @@ def test_a_call_that_timed_out_is_unknown_until_the_receiver_sends_the_money_bac
     assert wallet.received_msat(rig.wallet, held.payment_hash) == 0
 
 
-def ends(node: ElectrumNode, held: wallet.HoldInvoice, how: type[PaySettled | PayFailed]) -> None:
+def ends(node: InspectableNode, held: wallet.HoldInvoice, how: type[PaySettled | PayFailed]) -> None:
     wait_until("it ended", lambda: isinstance(run(node.lookup(held.payment_hash, 1 << 62, 0)), how), 20.0)
 
 
