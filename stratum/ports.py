@@ -105,8 +105,7 @@ class ShareSink(Protocol):
         ...
 
 
-@attrs.frozen
-class Authorized:
+class Authorized(msgspec.Struct, frozen=True, gc=False):
     """This username may mine.
 
     Attributes:

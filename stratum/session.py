@@ -225,7 +225,8 @@ class Session:
             case Refused():
                 return wire.error(message.id, Code.UNAUTHORIZED, judged.reason)
             case Authorized():
-                self._workers[message.username] = attrs.evolve(judged, pot=self.options.pot)
+                own = Authorized(judged.account, judged.worker, self.options.pot)
+                self._workers[message.username] = own
                 self.steering.heed(from_password(message.password))
                 if self._returning is not None:
                     self.steering.recall(self._returning.memory, self._key(), now)
