@@ -110,8 +110,9 @@ class HeaderFactory(Factory):
         if tls is None:
             self.behind = self.inside_tls = behind
         else:
-            self.behind = TLSMemoryBIOFactory(tls, False, behind)  # noqa: FBT003 (Twisted's isClient)
-            self.inside_tls = TLSMemoryBIOFactory(tls, False, HeaderFactory(behind, clock))  # noqa: FBT003
+            # isClient is False; without a clock they would take the global reactor
+            self.behind = TLSMemoryBIOFactory(tls, False, behind, clock)  # noqa: FBT003
+            self.inside_tls = TLSMemoryBIOFactory(tls, False, HeaderFactory(behind, clock), clock)  # noqa: FBT003
 
     def buildProtocol(self, addr: IAddress | None) -> Introduction:
         """A connection of the proxy's."""
