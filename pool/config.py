@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from pool.errors import ConfigError
+from pool.rewards.policy import Scheme
 
 Network = Literal["mainnet", "testnet4", "signet", "regtest"]
 
@@ -110,6 +111,7 @@ class PortConfig(_Section):
         default=None, pattern=r"^stratum\+(tcp|ssl)://(\[[0-9a-fA-F:.]+\]|[^\s/:@\[\]]+):\d{1,5}$"
     )
     purpose: str = Field(default="", max_length=80)
+    scheme: Scheme | None = None
 
 
 class StratumConfig(_Section):
@@ -137,9 +139,18 @@ class StratumConfig(_Section):
         return named + [(f"stratum.port[{number}].endpoint", port) for number, port in enumerate(self.port)]
 
 
+class PotTerms(_Section):
+    """[rewards.port.<scheme>]: the terms of ports with that scheme; what is not given is as in [rewards]."""
+
+    window: Decimal | None = Field(default=None, gt=0)
+    fee_bps: int | None = Field(default=None, ge=0, le=10_000)
+
+
 class RewardsConfig(_Section):
     """[rewards]: how a block is divided."""
 
+    scheme: Scheme = Scheme.PPLNS
+    port: dict[Scheme, PotTerms] = {}
     window: Decimal = Field(default=Decimal(8), gt=0)
     fee_bps: int = Field(default=100, ge=0, le=10_000)
     maturity_confirmations: int = Field(default=100, ge=1)
@@ -232,6 +243,13 @@ class Config(_Section):
     web: WebConfig = WebConfig()
     metrics: MetricsConfig = MetricsConfig()
     store: StoreConfig = StoreConfig()
+
+    @model_validator(mode="after")
+    def _ports_have_schemes_of_their_own(self) -> Config:
+        for number, port in enumerate(self.stratum.port):
+            if port.scheme is self.rewards.scheme:
+                raise ValueError(f"stratum.port[{number}].scheme is the pool's own: leave it out")
+        return self
 
 
 def parse(

@@ -19,6 +19,7 @@ import attrs
 from payouts.money import Msat, Sat, to_msat
 from pool.errors import LedgerError
 from pool.rewards.split import Division
+from stratum.options import POOL
 
 IMMATURE: Final = "assets:immature"
 TREASURY_IMMATURE: Final = "assets:immature_treasury"
@@ -34,12 +35,9 @@ ORPHAN_LOSS: Final = "expense:orphan_loss"
 
 Part = Literal["immature", "available", "held"]
 PARTS: Final[tuple[Part, ...]] = ("immature", "available", "held")
-_FIXED: Final = frozenset(
-    {
-        *(IMMATURE, TREASURY_IMMATURE, HOT, TREASURY, LIGHTNING),
-        *(RESIDUAL, DEPOSITS, POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS),
-    }
-)
+_ASSETS: Final = frozenset({IMMATURE, TREASURY_IMMATURE, HOT, TREASURY, LIGHTNING})
+_FIXED: Final = _ASSETS | {DEPOSITS, POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS}
+_RESIDUAL: Final = re.compile(r"liabilities:residual(:[a-z]+)?")
 _MATURES_TO: Final = {IMMATURE: HOT, TREASURY_IMMATURE: TREASURY}
 """Where a coinbase's coins are once they can be spent: in the node's wallet, or under keys kept offline."""
 _MINER: Final = re.compile(r"liabilities:miners:([^:\s]+):(immature|available|held)")
@@ -58,6 +56,11 @@ def miner(account: str, part: Part) -> str:
     if _MINER.fullmatch(name) is None:
         raise LedgerError(f"{account!r} cannot be an account in the ledger")
     return name
+
+
+def residual(pot: str) -> str:
+    """Where the divisions in a pot leave what is over: nobody else's miners get what its own have earned."""
+    return RESIDUAL if pot == POOL else f"{RESIDUAL}:{pot}"
 
 
 def miner_of(ledger_account: str) -> tuple[str, Part] | None:
@@ -84,8 +87,7 @@ class Entry:
         key: idempotency key.
         kind: what happened, one word.
         memo: JSON-able; what the entry was computed from, amounts as strings.
-        postings: one for each ledger account that moves, sorted by account.  Empty only for a reward of
-            nothing, which is written all the same so that the block has its record.
+        postings: one for each account that moves, sorted; none in a mere record (a policy, an empty reward).
     """
 
     key: str
@@ -102,7 +104,7 @@ def entry(key: str, kind: str, memo: Mapping[str, object], moves: Iterable[tuple
     """
     sums: dict[str, int] = {}
     for account, amount in moves:
-        if account not in _FIXED and _MINER.fullmatch(account) is None:
+        if account not in _FIXED and not (_MINER.fullmatch(account) or _RESIDUAL.fullmatch(account)):
             raise LedgerError(f"{account!r} is not in the chart of accounts")
         sums[account] = sums.get(account, 0) + amount
     if sum(sums.values()):
@@ -155,6 +157,7 @@ def reward(
     memo: Mapping[str, object],
     owed_back: Mapping[str, Msat] | None = None,
     treasury: Msat = _NOTHING,
+    pot: str = POOL,
 ) -> Entry:
     """A block became active: its value is ours, and owed to the miners, once it matures.
 
@@ -167,6 +170,7 @@ def reward(
             comes off their credits first, and makes good the pool's orphan loss.
         treasury: the part of the value that went to addresses whose keys are kept offline: an asset of its
             own, which no payout can leave from.
+        pot: whose residual was divided with it.
     """
     owed = owed_back or {}
     kept = {name: Msat(min(part, owed.get(name, 0))) for name, part in division.credits.items()}
@@ -175,7 +179,7 @@ def reward(
         (IMMATURE, division.value - treasury),
         (TREASURY_IMMATURE, treasury),
         (POOL_FEE, -division.fee),
-        (RESIDUAL, division.residual_in - division.residual_out),
+        (residual(pot), division.residual_in - division.residual_out),
         (ORPHAN_LOSS, -sum(kept.values())),
     ]
     recovered = {name: str(part) for name, part in sorted(kept.items()) if part}

@@ -8,8 +8,7 @@ or neither, and by the same decision again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, assert_never, cast
 
 import attrs
@@ -20,8 +19,9 @@ from pool import ledger
 from pool.chain.node import ChainInfo, ChainUnavailable, CoinbaseOutput, HeaderInfo
 from pool.chain.persistence import Trouble
 from pool.errors import ChainError, LedgerError
-from pool.rewards import pplns
-from pool.shares import Chunk, Slice, Window, cut
+from pool.rewards.policy import Term, policy_of
+from pool.rewards.reward import memo, reward
+from pool.rewards.stakes import PotLog, Stake, stakes
 from pool.store.blocks import Block, BlockState, FoundBlock
 from pool.store.ledger import LedgerStore
 
@@ -42,12 +42,8 @@ class ShareLog(Protocol):
         """Log id of the newest share judged at this moment or before, 0 when there is none."""
         ...
 
-    def chunks(self, last_id: int) -> Iterator[Chunk]:
-        """All shares up to a log id in disjoint ranges, newest first."""
-        ...
-
-    def rows(self, first_id: int, last_id: int) -> Iterator[Slice]:
-        """Single shares of an id range, newest first."""
+    def pot(self, name: str) -> PotLog:
+        """The shares of one pot."""
         ...
 
     def prepare(self) -> None:
@@ -80,13 +76,12 @@ class Change:
 
 
 class Settler:
-    """Follows found blocks; the only writer of rewards.
+    """Follows found blocks; the only writer of rewards.  The policies that divide them are in the books.
 
     Args:
         store: the books.
         log: the share log.
         chain: the node.
-        policy: how blocks are divided.
         maturity: confirmations at which a reward becomes available.
         wall_ms: Unix milliseconds now.
     """
@@ -98,14 +93,12 @@ class Settler:
         store: LedgerStore,
         log: ShareLog,
         chain: ChainView,
-        policy: pplns.Policy,
         maturity: int,
         wall_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._shares = log
         self._chain = chain
-        self._policy = policy
         self._maturity = maturity
         self._wall_ms = wall_ms
         self._trouble = Trouble("Asking the node about blocks")
@@ -196,27 +189,38 @@ class Settler:
         value, n = Msat(sum(sats)), seen.activations
         if not value:
             self._log.error("Block {hash} pays nothing to the pool's addresses", hash=seen.found.hash)
-        policy = self._policy if n == 0 else self._first_policy(seen)
-        window = self._window(seen.found, policy.window)
+        pot, terms = seen.found.pot, self._terms(seen)
+        if not terms:
+            self._log.error(
+                "Block {hash} waits: restart the book to give pot {pot} a policy",
+                hash=seen.found.hash,
+                pot=pot,
+            )
+            return []
+        claims = self._stakes(seen, terms)
 
         def entry() -> ledger.Entry:
-            result = pplns.reward(window, value, policy, self._store.residual())
-            memo = {**pplns.memo(result), "height": seen.found.height}
-            return ledger.reward(seen.found.hash, n, result.division, memo, self._owed_back(seen))
+            result = reward(claims, value, self._store.residual(pot))
+            noted = {**memo(pot, result), "height": seen.found.height}
+            owed = self._owed_back(seen)
+            return ledger.reward(seen.found.hash, n, result.division, noted, owed, pot=pot)
 
         after = attrs.evolve(seen, state=BlockState.IMMATURE, activations=n + 1, value=value)
         return self._change(before, after, entry)
 
-    def _window(self, found: FoundBlock, size: Fraction) -> Window:
+    def _stakes(self, block: Block, terms: Sequence[Term]) -> Sequence[Stake]:
+        found = block.found
         # a block of a stale or duplicate submission has no share: its window ends with the newest one then
         last_id = self._shares.share_at(found.found_ms) if found.share_id is None else found.share_id
-        return cut(self._shares.chunks(last_id), self._shares.rows, size, last_id)
+        return stakes(self._shares.pot(found.pot), terms, last_id, found.account)
 
-    def _first_policy(self, block: Block) -> pplns.Policy:
-        """The policy of the first activation: what a share is worth does not change with a reorganisation."""
-        memo = self._reward_entry(block, 0).memo
-        policy = cast(Mapping[str, str | int], memo["policy"])
-        return pplns.Policy(Fraction(policy["window"]), int(policy["fee_bps"]))
+    def _terms(self, block: Block) -> Sequence[Term]:
+        """The pot's policies; log ids say which of them the block's shares were mined under."""
+        if block.activations:
+            first = self._reward_entry(block, 0).memo
+            if "policy" in first:  # from before policies were written down: what divided it still holds
+                return [Term(policy_of(cast(Mapping[str, str | int], first["policy"])), 0)]
+        return self._store.terms(block.found.pot)
 
     def _owed_back(self, block: Block) -> dict[str, Msat]:
         """What miners keep from activations that were reversed after they had been paid."""

@@ -197,4 +197,5 @@ def _found(block: SavedBlock) -> Found:
         address=block.address,
         found_ms=block.found_ms,
         file=saved.path_of(Path(), block).name,
+        pot=block.pot,
     )

@@ -1,9 +1,10 @@
 """What a share is worth, how shares are summed into slices, and how a window is cut out of the share log.
 
-A share scores ``work(target) / work(network target)``, both fixed when it was submitted.  A window of X units
-goes from its newest share backwards (by log id) until the scores reach X; the share that crosses the border
-is counted in part.  Shares of one account with the same share target and the same nBits are worth the same,
-so sums of counts lose nothing: the result does not depend on how the log was sliced.
+A share scores ``work(target) / work(network target)``, the network's work being that of the share's own time,
+or one for all shares where the scheme says so.  A window of X units goes from its newest share backwards (by
+log id) until the scores reach X; the share that crosses the border is counted in part.  Shares of one account
+with the same share target and the same nBits are worth the same, so sums of counts lose nothing: the result
+does not depend on how the log was sliced.
 """
 
 from __future__ import annotations
@@ -87,6 +88,21 @@ class Chunk:
             counts[kind.nbits, kind.target] += count
         return sum((count * self.scores[pair] for pair, count in counts.items()), Fraction(0))
 
+    @cached_property
+    def work(self) -> int:
+        """Expected hashes of all of it."""
+        return sum(count * work_from_target(kind.target) for kind, count in self.counts.items())
+
+    def worth_at(self, network: Work | None) -> Fraction:
+        """What all of it scores at one network's work, or each share at that of its own time (None)."""
+        return self.worth if network is None else Fraction(self.work, network)
+
+    def scores_at(self, network: Work | None) -> Mapping[tuple[int, Target], Fraction]:
+        """What a share scores in this measure, by nBits and share target."""
+        if network is None:
+            return self.scores
+        return {pair: Fraction(work_from_target(pair[1]), network) for pair in self.scores}
+
 
 @attrs.frozen
 class Border:
@@ -102,20 +118,22 @@ class Window:
     """The shares that a block is divided among.
 
     Attributes:
-        size: X, in units of network work.
+        size: X, in units of network work; None for all that the log has.
         last_id: newest log id the window may hold (the winning share's).
         first_id: oldest log id that is counted at all, 0 when there is none.
         counts: whole shares by kind.
         border: the share that is counted in part, or None.
         full: whether the scores reach X; else the log ended before.
+        network: network's work that every share is measured by, or None for that of each one's own time.
     """
 
-    size: Fraction
+    size: Fraction | None
     last_id: int
     first_id: int
     counts: Mapping[Kind, int]
     border: Border | None
     full: bool
+    network: Work | None = None
 
 
 Rows = Callable[[int, int], Iterator[Slice]]
@@ -136,33 +154,43 @@ def score(nbits: int, target: Target) -> Fraction:
     return Fraction(work_from_target(target), network_work(nbits))
 
 
-def cut(chunks: Iterable[Chunk], rows: Rows, size: Fraction, last_id: int) -> Window:
+def cut(
+    chunks: Iterable[Chunk],
+    rows: Rows,
+    size: Fraction | None,
+    last_id: int,
+    network: Work | None = None,
+) -> Window:
     """Cut the window of ``size`` units that ends with ``last_id``.
 
     Args:
         chunks: disjoint id ranges, newest first, none beyond ``last_id``; read only as far as needed.
         rows: reads the one chunk that holds the border share by share.
-        size: X, positive.
+        size: X, positive, or None to count all there is.
         last_id: log id of the winning share, included.
+        network: see Window.
 
     Raises:
         ValueError: the size is not positive, or a share carries impossible nBits.
     """
-    if size <= 0:
+    if size is not None and size <= 0:
         raise ValueError("a window has a positive size")
     counts: dict[Kind, int] = {}
     room, first_id = size, 0
     for chunk in chunks:
-        if chunk.worth > room:
-            border, oldest = _cut_rows(rows(chunk.first_id, chunk.last_id), chunk.scores, room, counts)
-            return Window(size, last_id, oldest, counts, border, full=True)
+        worth = chunk.worth_at(network)
+        if room is not None and worth > room:
+            scores = chunk.scores_at(network)
+            border, oldest = _cut_rows(rows(chunk.first_id, chunk.last_id), scores, room, counts)
+            return Window(size, last_id, oldest, counts, border, full=True, network=network)
         for kind, count in chunk.counts.items():
             counts[kind] = counts.get(kind, 0) + count
-        room -= chunk.worth
         first_id = chunk.oldest_id or first_id
+        if room is not None:
+            room -= worth
         if room == 0:
-            return Window(size, last_id, first_id, counts, None, full=True)
-    return Window(size, last_id, first_id, counts, None, full=False)
+            return Window(size, last_id, first_id, counts, None, full=True, network=network)
+    return Window(size, last_id, first_id, counts, None, full=False, network=network)
 
 
 def weights(window: Window) -> tuple[dict[str, int], int]:
@@ -171,7 +199,7 @@ def weights(window: Window) -> tuple[dict[str, int], int]:
     Returns:
         The accounts' numerators, and the denominator: numerator / denominator is the score in units.
     """
-    works = {kind.nbits: network_work(kind.nbits) for kind in window.counts}
+    works = {kind.nbits: window.network or network_work(kind.nbits) for kind in window.counts}
     denominator = lcm(*works.values(), window.border.part.denominator if window.border else 1)
     share_works = {target: work_from_target(target) for target in {kind.target for kind in window.counts}}
     factors = {nbits: denominator // work for nbits, work in works.items()}

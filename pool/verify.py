@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from typing import Any
 
 import attrs
@@ -14,8 +13,8 @@ import attrs
 from payouts.money import Msat, Sat, to_msat
 from pool import ledger
 from pool.errors import LedgerError
-from pool.rewards.recount import Recount, recount, shares_of
-from pool.store.audit import Audit, BatchRow, BlockRow, JournalRow, PaymentRow
+from pool.store.audit import Audit, BatchRow, FoundRow, JournalRow, PaymentRow
+from pool.verify_rewards import RewardAudit
 
 
 @attrs.frozen
@@ -70,6 +69,7 @@ class _Verifier:
         self._checked: Counter[str] = Counter()
         self._differences: list[str] = []
         self._blocks = {block.hash: block for block in audit.blocks()}
+        self._rewards = RewardAudit(audit, self._wrong)
 
     def run(self) -> Report:
         self._walk()
@@ -123,6 +123,9 @@ class _Verifier:
             match row.kind:
                 case "reward":
                     self._check_reward(row, memo)
+                case "policy":
+                    self._checked["policies"] += 1
+                    self._rewards.adopt(row, memo)
                 case "mature" | "reverse":
                     self._check_follow_up(row, memo)
                 case "deposit":
@@ -152,47 +155,9 @@ class _Verifier:
             self._wrong(f"{row.key}: there is no such block")
             return
         self._checked["rewards counted again share by share"] += 1
-        last_id = memo["window"]["last_id"]
-        if block.share_id not in {None, last_id}:
-            self._wrong(
-                f"{row.key}: the window ends with share {last_id}, the winning one is {block.share_id}"
-            )
-        counted = recount(self._audit.shares_before(last_id), Fraction(memo["policy"]["window"]))
-        self._compare_window(row.key, memo["window"], counted)
-        value, residual = int(memo["value_msat"]), -self._balances.get(ledger.RESIDUAL, 0)
-        if value != block.value_msat:
-            self._wrong(f"{row.key}: divides {value} msat, the block pays {block.value_msat}")
-        self._compare(row, self._reward_postings(block, memo, counted, value, residual))
-
-    def _reward_postings(
-        self, block: BlockRow, memo: Mapping[str, Any], counted: Recount, value: int, residual: int
-    ) -> list[ledger.Posting]:
-        fee = value * int(memo["policy"]["fee_bps"]) // 10_000
-        parts = shares_of(value - fee + residual, counted.scores)
-        left_over = value - fee + residual - sum(parts.values())
+        residual = -self._balances.get(ledger.residual(block.pot), 0)
         owed = self._owed_back.get(block.hash, Counter())
-        kept = {account: min(part, owed[account]) for account, part in parts.items()}
-        recovered = {account: str(part) for account, part in kept.items() if part}
-        if recovered != memo["recovered_msat"]:
-            self._wrong(f"reward:{block.hash}:{memo['n']}: recovers other amounts than its reversals left")
-        sides = {ledger.miner(name, "immature"): kept[name] - part for name, part in parts.items()}
-        sides[ledger.IMMATURE] = value
-        sides[ledger.POOL_FEE] = -fee
-        sides[ledger.RESIDUAL] = residual - left_over
-        sides[ledger.ORPHAN_LOSS] = -sum(kept.values())
-        return [ledger.Posting(account, Msat(amount)) for account, amount in sides.items()]
-
-    def _compare_window(self, key: str, window: Mapping[str, Any], counted: Recount) -> None:
-        border = counted.border and {"share_id": counted.border[0], "part": str(counted.border[1])}
-        found = {
-            "first_id": counted.first_id,
-            "full": counted.full,
-            "score": str(sum(counted.scores.values(), Fraction(0))),
-            "border": border,
-        }
-        for name, value in found.items():
-            if window[name] != value:
-                self._wrong(f"{key}: the window's {name} is {window[name]}, the share log says {value}")
+        self._compare(row, self._rewards.postings(row.key, memo, block, residual, owed))
 
     def _check_follow_up(self, row: JournalRow, memo: Mapping[str, Any]) -> None:
         block_hash, n = str(memo["block"]), int(memo["n"])
@@ -230,7 +195,8 @@ class _Verifier:
         found = self._audit.found()
         for block in self._blocks.values():
             self._checked["blocks"] += 1
-            if found.get(block.found_id) != (block.hash, block.share_id):
+            written = FoundRow(block.hash, block.share_id, block.account, block.pot)
+            if found.get(block.found_id) != written:
                 self._wrong(f"block {block.hash}: the share log does not have it as found {block.found_id}")
             last, live = block.activations - 1, block.state in {"immature", "mature"}
             expected = {f"reward:{block.hash}:{n}" for n in range(block.activations)}

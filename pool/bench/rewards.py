@@ -10,11 +10,11 @@ import multiprocessing
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -22,7 +22,7 @@ from payouts.money import Sat
 from pool import ledger
 from pool.bench.process import BenchError
 from pool.chain.node import ChainInfo, CoinbaseOutput, HeaderInfo
-from pool.rewards.pplns import Policy
+from pool.rewards.policy import Policy
 from pool.rewards.recount import recount, shares_of
 from pool.settle import Settler
 from pool.shares import score
@@ -31,6 +31,7 @@ from pool.store.database import connect, connect_to_read
 from pool.store.ledger import LedgerStore
 from pool.store.shares import Found, ShareStore
 from pool.store.windows import PREPARED_CHUNKS, ShareWindows
+from stratum.options import POOL
 from stratum.ports import Share
 from stratum.units import Difficulty, Height, target_from_difficulty
 
@@ -186,7 +187,8 @@ def settle(directory: Path, size: Fraction, prepared: bool) -> Settled:  # noqa:
     store = LedgerStore(books)
     store.add_addresses([("bench", _SCRIPT)], _NOW_MS)
     windows = ShareWindows(connect_to_read(directory, "shares"))
-    settler = Settler(store, windows, _Chain(), Policy(size, _FEE_BPS), 100, lambda: _NOW_MS)
+    store.adopt({POOL: Policy(size, _FEE_BPS)}, 0, _NOW_MS)
+    settler = Settler(store, windows, _Chain(), 100, lambda: _NOW_MS)
     began = perf_counter()
     if prepared:
         for _ in range(PREPARED_CHUNKS):
@@ -229,8 +231,8 @@ def matches_recount(directory: Path, size: Fraction, *books: str) -> bool:
     """
     shares = connect_to_read(directory, "shares")
     audit = Audit(shares, shares)  # of which only the share log is read
-    last_id = next(iter(audit.found().values()))[1]
-    counted = recount(audit.shares_before(last_id or 0), size)
+    last_id = next(iter(audit.found().values())).share_id
+    counted = recount(audit.pot(POOL).shares(last_id or 0), size)
     shares.close()
     border = counted.border and {"share_id": counted.border[0], "part": str(counted.border[1])}
     window = {
@@ -260,7 +262,8 @@ def _written(books: Path) -> tuple[object, dict[str, int]] | None:
     opened.close()
     if entry is None:
         return None
-    return entry.memo["window"], {posting.account: posting.amount for posting in entry.postings}
+    (part,) = cast(Sequence[Mapping[str, object]], entry.memo["parts"])
+    return part["window"], {posting.account: posting.amount for posting in entry.postings}
 
 
 def _peak_rss_bytes() -> int:

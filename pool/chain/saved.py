@@ -5,6 +5,7 @@ A file is JSON that a person can read, named ``<height>-<hash>.json``::
     {"format": 1, "hash": "…", "height": 840000, "prev_hash": "…", "nbits": "1703255b", "ntime": 1713571767,
      "job_id": "05000a1f", "address": "bc1q…",              # the pool's address that the coinbase pays
      "found_ms": 1713571767123, "account": "alice", "worker": "rig1",          # who found it
+     "pot": "pool",                                         # whose shares it is divided among
      "share": {"target": "…64 hex…", "nbits": 386089563, "height": 840000,     # the winning share, or null
                "time_ms": 1713571767120, "job_id": "05000a1f", "account": "alice", "worker": "rig1"},
      "block": "…hex…"}                                      # as `bitcoin-cli submitblock` takes it
@@ -22,6 +23,7 @@ import attrs
 from twisted.logger import Logger
 
 from pool.chain.block import HEADER_BYTES, block_hash, parse_header
+from stratum.options import POOL
 from stratum.ports import Share, Solution
 from stratum.units import Height, Target
 
@@ -46,6 +48,7 @@ class SavedBlock:
         job_id: the job it was made from.
         share: the winning share as it is credited, or None when the submission earned nothing.
         block: all its bytes.
+        pot: of the port that it was found through.
     """
 
     hash: str
@@ -58,6 +61,7 @@ class SavedBlock:
     job_id: str
     share: Share | None
     block: bytes = attrs.field(repr=False)
+    pot: str = POOL
 
 
 def from_solution(solution: Solution, address: str, block: bytes, now_ms: int) -> SavedBlock:
@@ -73,6 +77,7 @@ def from_solution(solution: Solution, address: str, block: bytes, now_ms: int) -
         job_id=solution.job.id,
         share=solution.share,
         block=block,
+        pot=solution.pot,
     )
 
 
@@ -163,6 +168,7 @@ def _to_json(saved: SavedBlock) -> dict[str, Any]:
         "found_ms": saved.found_ms,
         "account": saved.account,
         "worker": saved.worker,
+        "pot": saved.pot,
         "share": None if saved.share is None else _share_to_json(saved.share),
         "block": saved.block.hex(),
     }
@@ -184,6 +190,7 @@ def _from_json(document: Any) -> SavedBlock:
     if document["format"] != FORMAT:
         raise ValueError(f"a saved block of format {document['format']}: update sluice")
     share = document["share"]
+    pot = str(document.get("pot", POOL))  # a file of a pool that had but one does not name it
     return SavedBlock(
         hash=str(document["hash"]),
         height=Height(int(document["height"])),
@@ -193,12 +200,13 @@ def _from_json(document: Any) -> SavedBlock:
         worker=str(document["worker"]),
         found_ms=int(document["found_ms"]),
         job_id=str(document["job_id"]),
-        share=None if share is None else _share_from_json(share, str(document["hash"])),
+        share=None if share is None else _share_from_json(share, str(document["hash"]), pot),
         block=bytes.fromhex(document["block"]),
+        pot=pot,
     )
 
 
-def _share_from_json(document: Any, found_hash: str) -> Share:
+def _share_from_json(document: Any, found_hash: str, pot: str) -> Share:
     return Share(
         account=str(document["account"]),
         worker=str(document["worker"]),
@@ -208,4 +216,5 @@ def _share_from_json(document: Any, found_hash: str) -> Share:
         time_ms=int(document["time_ms"]),
         job_id=str(document["job_id"]),
         block_hash=found_hash,
+        pot=pot,
     )

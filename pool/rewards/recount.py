@@ -1,17 +1,18 @@
-"""A block's window counted again, share by share: slow, simple, and shared with nothing that pays.
+"""A block's windows counted again, share by share: slow, simple, and shared with nothing that pays.
 
-The audit compares this with what the books say, so none of the code of pool.shares and pool.rewards.split is
-used here; only the definitions of target and work are the same.
+The audit compares this with what the books say, so none of the code of pool.shares, pool.rewards.stakes and
+pool.rewards.split is used here; only the definitions of target, work and policies are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import attrs
 
+from pool.rewards.policy import Scheme, Term
 from stratum.units import Target, target_from_nbits, work_from_target
 
 
@@ -41,18 +42,118 @@ class Recount:
     full: bool
 
 
-def recount(newest_first: Iterable[RawShare], size: Fraction) -> Recount:
+class RawLog(Protocol):
+    """The shares of one pot, one by one."""
+
+    def shares(self, last_id: int, after_id: int) -> Iterator[RawShare]:
+        """Those with ``after_id < id <= last_id``, newest first."""
+        ...
+
+    def nbits(self, last_id: int) -> int | None:
+        """Of the newest share up to this one, in whichever pot."""
+        ...
+
+    def round_start(self, last_id: int) -> int:
+        """Log id of the pot's winning share before this one, or 0."""
+        ...
+
+
+@attrs.frozen
+class RawPart:
+    """What a policy's shares get of a block.
+
+    Attributes:
+        term: the policy.
+        last_id: newest share that is mined under it, of those up to the winning one.
+        part: of the block's value; of the last part, all that is left.
+        counted: the shares; None when the finder gets it all.
+    """
+
+    term: Term
+    last_id: int
+    part: Fraction
+    counted: Recount | None
+
+
+ALL: Final = Fraction(1 << 300)
+"""More than any log scores: a window of this size is everything."""
+
+
+def recount_parts(log: RawLog, terms: Sequence[Term], last_id: int) -> list[RawPart]:
+    """Walk through the log once for each policy that shares up to the winning one were mined under.
+
+    Args:
+        log: of the block's pot.
+        terms: the pot's policies, oldest first, at least one.
+        last_id: log id of the winning share.
+
+    Returns:
+        The parts that are more than nothing, and the last one.
+    """
+    known = [term for term in terms if term.after_share < last_id] or list(terms[:1])
+    ends = [term.after_share for term in known[1:]] + [last_id]
+    parts: list[RawPart] = []
+    left = Fraction(1)
+    for term, end in zip(known[:-1], ends[:-1], strict=True):
+        counted, promised = _promised(log, term, end, last_id)
+        if promised:
+            parts.append(RawPart(term, end, left * promised, counted))
+            left -= left * promised
+    return [*parts, RawPart(known[-1], last_id, left, _own(log, known[-1], last_id))]
+
+
+def _own(log: RawLog, term: Term, last_id: int) -> Recount | None:
+    policy, after = term.policy, term.after_share
+    match policy.scheme:
+        case Scheme.SOLO:
+            return None
+        case Scheme.PPLNS:
+            return recount(log.shares(last_id, after), policy.window)
+        case Scheme.TIDES:
+            return recount(log.shares(last_id, after), policy.window, log.nbits(last_id))
+        case Scheme.PROP:
+            after = max(after, log.round_start(last_id))
+            return recount(log.shares(last_id, after), ALL, log.nbits(last_id))
+
+
+def _promised(log: RawLog, term: Term, end: int, last_id: int) -> tuple[Recount | None, Fraction]:
+    """The shares of an earlier policy that a block still pays, and their part of it."""
+    policy, after = term.policy, term.after_share
+    if policy.scheme is Scheme.SOLO:
+        return None, Fraction(0)
+    nbits = None if policy.scheme is Scheme.PPLNS else log.nbits(last_id)
+    if policy.scheme is Scheme.PROP:
+        after = max(after, log.round_start(last_id))
+        counted = recount(log.shares(end, after), ALL, nbits)
+        later = sum(recount(log.shares(last_id, max(end, after)), ALL, nbits).scores.values(), Fraction(0))
+        own = sum(counted.scores.values(), Fraction(0))
+        return counted, Fraction(own, own + later) if own else Fraction(0)
+    newer = recount(log.shares(last_id, end), policy.window, nbits)
+    room = policy.window - sum(newer.scores.values(), Fraction(0))
+    if not room:
+        return None, Fraction(0)
+    counted = recount(log.shares(end, after), room, nbits)
+    return counted, Fraction(sum(counted.scores.values(), Fraction(0)), policy.window)
+
+
+def recount(newest_first: Iterable[RawShare], size: Fraction, at_nbits: int | None = None) -> Recount:
     """Walk from the newest share back until ``size`` units of score are used up.
 
     Work is summed as integers while the network's work stays the same, and turned into a score at each
     change of it.
+
+    Args:
+        newest_first: the shares.
+        size: the window's.
+        at_nbits: what all shares are measured by; None for each one's own.
     """
     works: dict[tuple[str, int], int] = {}
     left, nbits, network, spent, first_id = size, 0, 1, 0, 0
     for share in newest_first:
-        if share.nbits != nbits:
+        if (at_nbits or share.nbits) != nbits:
             left -= Fraction(spent, network)
-            nbits, network, spent = share.nbits, work_from_target(target_from_nbits(share.nbits)), 0
+            nbits = at_nbits or share.nbits
+            network, spent = work_from_target(target_from_nbits(nbits)), 0
         work = work_from_target(share.target)
         # what is left, in parts of 1 / (network * left.denominator)
         room = left.numerator * network - spent * left.denominator
@@ -67,6 +168,34 @@ def recount(newest_first: Iterable[RawShare], size: Fraction) -> Recount:
         works[share.account, nbits] = works.get((share.account, nbits), 0) + work
         spent += work
     return Recount(_scores(works), first_id, None, full=left == Fraction(spent, network))
+
+
+def divided_again(
+    parts: Sequence[RawPart], value: int, residual: int, finder: str
+) -> tuple[dict[str, int], int, int]:
+    """Divide a block's value among its parts, each by the fee of its own policy.
+
+    Args:
+        parts: as ``recount_parts`` found them.
+        value: of the block, msat.
+        residual: what was left over in the pot before, msat; the last part divides it too.
+        finder: who gets all of a solo part.
+
+    Returns:
+        Msat by account, the fee, and what is left over.
+    """
+    found: dict[str, int] = {}
+    fees, left = 0, value
+    for part in parts:
+        own = left if part is parts[-1] else value * part.part.numerator // part.part.denominator
+        left -= own
+        fee = own * part.term.policy.fee_bps // 10_000
+        fees += fee
+        amount = own - fee + (residual if part is parts[-1] else 0)
+        scores = {finder: Fraction(1)} if part.counted is None else part.counted.scores
+        for account, each in shares_of(amount, scores).items():
+            found[account] = found.get(account, 0) + each
+    return found, fees, value + residual - fees - sum(found.values())
 
 
 def shares_of(amount: int, scores: Mapping[str, Fraction]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from payouts.errors import PayoutError
 from pool.config import Config
 from pool.errors import ConfigError, PoolError, StoreError
-from pool.store.database import connect_to_read, schema_number
+from pool.store.database import FILES, connect_to_read, schema_number
 from stratum import proxy
 
 RETRY_S: Final = 1.0
@@ -46,12 +46,12 @@ class Context:
         return int(self.wall() * 1000)
 
     async def read(self, name: str) -> sqlite3.Connection:
-        """Open another role's file for reading; waits until that role has made it."""
+        """Open another role's file for reading; waits until its role has made it or brought it up to date."""
         waited = False
         while True:
             with suppress(StoreError):  # not there yet
                 connection = connect_to_read(self.config.store.directory, name)
-                if schema_number(connection) > 0:
+                if schema_number(connection) >= len(FILES[name]):
                     return connection
                 connection.close()
             if not waited:

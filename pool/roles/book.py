@@ -6,7 +6,7 @@ from typing import Final
 
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.metrics import BookMetrics
-from pool.rewards.pplns import Policy
+from pool.pots import policies_of
 from pool.roles.base import Context, Loops
 from pool.settle import Settler
 from pool.store.database import connect
@@ -36,14 +36,9 @@ class BookRole:
         books = LedgerStore(connect(config.store.directory, "ledger"))
         inbox = InboxReader(await context.read("inbox"))
         shares = await context.read("shares")
-        settler = Settler(
-            books,
-            ShareWindows(shares),
-            node,
-            Policy(config.rewards.window, config.rewards.fee_bps),
-            config.rewards.maturity_confirmations,
-            context.now_ms,
-        )
+        windows = ShareWindows(shares)
+        self._adopt(books, windows)
+        settler = Settler(books, windows, node, config.rewards.maturity_confirmations, context.now_ms)
 
         async def settle() -> None:
             began_s = context.wall()
@@ -60,6 +55,18 @@ class BookRole:
 
         self._loops.add("Settling blocks", settle, config.node.poll_s)
         self._loops.add("Taking over accounts", take_over, ACCOUNTS_EVERY_S)
+
+    def _adopt(self, books: LedgerStore, windows: ShareWindows) -> None:
+        """Write down under which policies shares are mined from now on, where they have changed."""
+        wanted, context = policies_of(self._context.config), self._context
+        for change in books.adopt(wanted, windows.newest(), context.now_ms()):
+            context.log.warn(
+                "Shares of pot {pot} after {after_share} are mined under policy {hash}: {terms}",
+                pot=change.pot,
+                after_share=change.term.after_share,
+                hash=change.term.policy.hash,
+                terms=change.term.policy.text,
+            )
 
     def _take_over_accounts(self, books: LedgerStore, inbox: InboxReader) -> None:
         asked = inbox.accounts_after(self._accounts_seen)

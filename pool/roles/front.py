@@ -18,6 +18,7 @@ from pool.chain.node import CHAINS
 from pool.config import PortConfig
 from pool.errors import ConfigError
 from pool.metrics import FrontMetrics
+from pool.pots import pot_of
 from pool.roles.base import Context, Loops
 from pool.sharelog import ShareLog
 from pool.store.claims import ClaimReader
@@ -174,6 +175,7 @@ class FrontRole:
             front_id=stratum.front_id,
             max_connections=stratum.max_connections,
             max_connections_per_address=stratum.max_connections_per_address,
+            pot=pot_of(port),
         )
 
     async def stop(self) -> None:

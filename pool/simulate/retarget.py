@@ -2,7 +2,7 @@
 
 No dice: a share's expected pay is summed over every share that follows it, each being a block with its own
 probability d/D and paying whoever its window then holds.  The unit window is cut and divided by the very code
-that settles blocks (pool.shares, pool.rewards.pplns); the raw one (TIDES' rule, X times the difficulty of the
+that settles blocks (pool.shares, pool.rewards); the raw one (TIDES' rule, X times the difficulty of the
 block) is counted here.
 """
 
@@ -16,8 +16,8 @@ from typing import Final
 import attrs
 
 from payouts.money import Msat
-from pool.rewards.pplns import Policy, reward
-from pool.shares import Chunk, Slice, cut
+from pool.rewards.split import divide
+from pool.shares import Chunk, Slice, cut, weights
 from pool.simulate.figures import Figure
 from stratum.units import Target, target_from_nbits
 
@@ -119,14 +119,16 @@ def unit_values(log: Log, places: Sequence[int]) -> dict[int, float]:
         for place, nbits in enumerate(log.nbits, 1)
     ]
     finished = [_summed(rows, start, start + _CHUNK) for start in range(0, len(rows), _CHUNK)]
-    policy = Policy(Fraction(SIZE), 0)
     totals = dict.fromkeys(places, 0.0)
     reach = (SIZE + 1) * max(log.per_unit.values())
     for block in range(min(places), min(max(places) + reach, len(rows)) + 1):
         window = cut(
-            _chunks(rows, finished, block), lambda first, last: _rows(rows, first, last), policy.window, block
+            _chunks(rows, finished, block),
+            lambda first, last: _rows(rows, first, last),
+            Fraction(SIZE),
+            block,
         )
-        paid = reward(window, _VALUE, policy, Msat(0)).division.credits
+        paid = divide(_VALUE, 0, weights(window)[0], Msat(0)).credits
         chance = 1 / log.per_unit[log.nbits[block - 1]]
         for place, name in names.items():
             totals[place] += chance * paid.get(name, 0) / _VALUE

@@ -35,6 +35,17 @@ class BlockRow(NamedTuple):
     state: str
     activations: int
     value_msat: int | None
+    account: str
+    pot: str
+
+
+class FoundRow(NamedTuple):
+    """A block as its front wrote it down."""
+
+    hash: str
+    share_id: int | None
+    account: str
+    pot: str
 
 
 class PaymentRow(NamedTuple):
@@ -109,7 +120,8 @@ class Audit:
     def blocks(self) -> list[BlockRow]:
         """Every block of the books."""
         rows = self._ledger.execute(
-            "SELECT hash, found_id, share_id, state, activations, value_msat FROM block ORDER BY found_id"
+            "SELECT hash, found_id, share_id, state, activations, value_msat, account, pot"
+            " FROM block ORDER BY found_id"
         )
         return [BlockRow(*row) for row in rows]
 
@@ -130,20 +142,52 @@ class Audit:
             result.append(BatchRow._make((*row, tuple(outputs.fetchall()))))
         return result
 
-    def found(self) -> dict[int, tuple[str, int | None]]:
-        """Hash and winning share of each block in the share log, by its row number."""
-        rows = self._shares.execute("SELECT id, hash, share_id FROM found")
-        return {row[0]: (row[1], row[2]) for row in rows}
+    def found(self) -> dict[int, FoundRow]:
+        """Each block in the share log, by its row number."""
+        rows = self._shares.execute("SELECT id, hash, share_id, account, pot FROM found")
+        return {row[0]: FoundRow(*row[1:]) for row in rows}
 
-    def shares_before(self, last_id: int) -> Iterator[RawShare]:
-        """Single shares up to a log id, newest first."""
+    def pot(self, name: str) -> AuditedPot:
+        """The share log of one pot."""
+        return AuditedPot(self._shares, name)
+
+
+class AuditedPot:
+    """Raw shares of one pot; a pool.rewards.recount.RawLog."""
+
+    def __init__(self, shares: sqlite3.Connection, pot: str) -> None:
+        self._shares = shares
+        self._pot = pot
+
+    def shares(self, last_id: int, after_id: int = 0) -> Iterator[RawShare]:
+        """Single shares with ``after_id < id <= last_id``, newest first."""
         rows = self._shares.execute(
             "SELECT share.id, account, nbits, target FROM share JOIN target ON target.id = target_id"
-            " WHERE share.id <= ? ORDER BY share.id DESC",
-            (last_id,),
+            " WHERE pot = ? AND share.id > ? AND share.id <= ? ORDER BY share.id DESC",
+            (self._pot, after_id, last_id),
         )
         for share_id, account, nbits, target in rows:
             yield RawShare(share_id, account, nbits, Target(int.from_bytes(target, "big")))
+
+    def nbits(self, last_id: int) -> int | None:
+        """See pool.rewards.recount.RawLog."""
+        row = self._shares.execute(
+            "SELECT nbits FROM share WHERE id <= ? ORDER BY id DESC LIMIT 1", (last_id,)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def round_start(self, last_id: int) -> int:
+        """See pool.rewards.recount.RawLog."""
+        rows = self._shares.execute("SELECT share_id FROM found WHERE pot = ?", (self._pot,))
+        return max((share_id for (share_id,) in rows if share_id and share_id < last_id), default=0)
+
+    def share_before(self, found_id: int) -> int:
+        """Log id of the newest share at the moment of a block, which earned none itself."""
+        row = self._shares.execute(
+            "SELECT max(id) FROM share WHERE time_ms <= (SELECT found_ms FROM found WHERE id = ?)",
+            (found_id,),
+        ).fetchone()
+        return int(row[0] or 0)
 
 
 _SELECT_ENTRY = "SELECT id, key, kind, time_ms, memo, previous, hash FROM journal"

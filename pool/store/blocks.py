@@ -9,6 +9,7 @@ from enum import StrEnum
 import attrs
 
 from payouts.money import Msat
+from stratum.options import POOL
 
 
 class BlockState(StrEnum):
@@ -30,6 +31,7 @@ class FoundBlock:
     height: int
     account: str
     found_ms: int
+    pot: str = POOL
 
 
 @attrs.frozen
@@ -52,7 +54,7 @@ class Block:
 
 
 _COLUMNS = (
-    "found_id, hash, share_id, height, account, found_ms, state, activations, confirmations, value_msat"
+    "found_id, hash, share_id, height, account, found_ms, pot, state, activations, confirmations, value_msat"
 )
 
 
@@ -71,8 +73,8 @@ class BlockTable:
         """Take over a found block; one that is there already is left alone."""
         self._connection.execute(
             "INSERT OR IGNORE INTO block"
-            " (hash, found_id, share_id, height, account, state, found_ms, updated_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " (hash, found_id, share_id, height, account, state, found_ms, updated_ms, pot)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 found.hash,
                 found.found_id,
@@ -82,6 +84,7 @@ class BlockTable:
                 BlockState.SUBMITTED,
                 found.found_ms,
                 now_ms,
+                found.pot,
             ),
         )
 
@@ -124,11 +127,11 @@ class BlockTable:
         rows = self._connection.execute(f"SELECT {_COLUMNS} FROM block {clause}", values)  # noqa: S608
         return [
             Block(
-                FoundBlock(*row[:6]),
-                BlockState(row[6]),
-                row[7],
+                FoundBlock(*row[:7]),
+                BlockState(row[7]),
                 row[8],
-                None if row[9] is None else Msat(row[9]),
+                row[9],
+                None if row[10] is None else Msat(row[10]),
             )
             for row in rows
         ]

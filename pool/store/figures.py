@@ -8,6 +8,7 @@ import attrs
 
 from payouts.money import Msat
 from pool.store.activity import Hashrate
+from stratum.options import POOL
 
 _NOTHING: Final = Msat(0)
 
@@ -35,7 +36,13 @@ class PoolStats:
 
 @attrs.frozen
 class BlockRow:
-    """A block that the pool found; ``effort`` is work spent on it over the expected work, None if unknown."""
+    """A block that the pool found.
+
+    Attributes:
+        effort: work spent on it over the expected work; None if unknown, or if it is of another pot than the
+            pool's, where it would be the finder's alone.
+        pot: whose shares it is divided among.
+    """
 
     hash: str
     height: int
@@ -45,6 +52,7 @@ class BlockRow:
     value_msat: Msat | None
     found_ms: int
     effort: float | None
+    pot: str = POOL
 
 
 @attrs.frozen

@@ -10,9 +10,13 @@ from typing import NamedTuple, cast
 
 from payouts.money import Msat
 from pool.errors import LedgerError
-from pool.ledger import GENESIS, RESIDUAL, Entry, Posting, entry_hash, memo_text
+from pool.ledger import GENESIS, Entry, Posting, entry_hash, memo_text, residual
+from pool.rewards.policy import Policy, Term
+from pool.store import policies
 from pool.store.blocks import BlockTable
 from pool.store.database import transaction
+from pool.store.policies import PolicyChange
+from stratum.options import POOL
 
 
 class NewAccount(NamedTuple):
@@ -131,9 +135,18 @@ class LedgerStore:
         rows = self._connection.execute("SELECT account, amount_msat FROM balance ORDER BY account")
         return {account: Msat(amount) for account, amount in rows}
 
-    def residual(self) -> Msat:
-        """What divisions have left over so far, positive: it goes into the next one."""
-        return Msat(-self.balance(RESIDUAL))
+    def residual(self, pot: str = POOL) -> Msat:
+        """What divisions in a pot have left over so far, positive: it goes into the next one."""
+        return Msat(-self.balance(residual(pot)))
+
+    def terms(self, pot: str) -> Sequence[Term]:
+        """The policies of a pot, oldest first."""
+        return [change.term for change in policies.read(self._connection) if change.pot == pot]
+
+    def adopt(self, wanted: Mapping[str, Policy], newest_id: int, now_ms: int) -> Sequence[PolicyChange]:
+        """Bring policies into force; see pool.store.policies."""
+        with self.transaction() as tx:
+            return policies.adopt(self, policies.read(tx), wanted, newest_id, now_ms)
 
     def take_over_accounts(self, rows: Sequence[NewAccount]) -> int:
         """Make the pool accounts that were asked for; those that exist are left alone.

@@ -11,9 +11,12 @@ from typing import Any, Final
 import attrs
 
 from payouts.money import MSAT_PER_SAT, Msat
+from pool.store import policies
 from pool.store.activity import Activity, Hashrate, Worker
-from pool.store.database import connect_to_read
+from pool.store.database import FILES, connect_to_read
 from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow, StatementRow
+from pool.store.policies import PolicyChange
+from stratum.options import POOL
 from stratum.units import Target, target_from_nbits, work_from_target
 
 MINERS: Final = "liabilities:miners:"
@@ -81,15 +84,17 @@ class Queries:
             }
             found = self._rows(
                 "shares",
-                "SELECT id, hash, height, account, found_ms, share_id FROM found ORDER BY id DESC LIMIT ?",
+                "SELECT id, hash, height, account, found_ms, share_id, pot FROM found"
+                " ORDER BY id DESC LIMIT ?",
                 limit,
             )
             rows = []
-            for found_id, block_hash, height, account, found_ms, share_id in found:
+            for found_id, block_hash, height, account, found_ms, share_id, pot in found:
                 state, confirmations, value = known.get(block_hash, ("submitted", 0, None))
-                effort = None if share_id is None else self._effort(found_id, share_id)
+                # of a pot beside the pool's it would say nothing about the pool
+                effort = None if share_id is None or pot != POOL else self._effort(found_id, share_id)
                 rows.append(
-                    BlockRow(block_hash, height, account, state, confirmations, value, found_ms, effort)
+                    BlockRow(block_hash, height, account, state, confirmations, value, found_ms, effort, pot)
                 )
             return rows
 
@@ -181,6 +186,12 @@ class Queries:
             )
         )
 
+    def policies(self) -> list[PolicyChange]:
+        """Every policy that shares were ever mined under, newest first."""
+        with self._lock:
+            connection = self._connection("ledger")
+            return [] if connection is None else policies.read(connection)[::-1]
+
     def sending_stopped(self) -> bool:
         """Whether a breaker has stopped payments and nobody has resumed them."""
         return bool(self._rows("ledger", "SELECT 1 FROM breaker WHERE resumed_ms IS NULL LIMIT 1"))
@@ -207,7 +218,9 @@ class Queries:
         """A found block's effort: fixed once its share is in the log, so it is summed only once."""
         if found_id not in self._efforts:
             before = self._rows(
-                "shares", "SELECT COALESCE(MAX(share_id), 0) FROM found WHERE share_id < ?", share_id
+                "shares",
+                "SELECT COALESCE(MAX(share_id), 0) FROM found WHERE pot = 'pool' AND share_id < ?",
+                share_id,
             )
             self._efforts[found_id] = self._expected_blocks(before[0][0], share_id)
         return self._efforts[found_id]
@@ -216,7 +229,8 @@ class Queries:
         """The effort since the newest found block; only shares that came since the last call are read."""
         rows = self._rows(
             "shares",
-            "SELECT (SELECT COALESCE(MAX(share_id), 0) FROM found), (SELECT COALESCE(MAX(id), 0) FROM share)",
+            "SELECT (SELECT COALESCE(MAX(share_id), 0) FROM found WHERE pot = 'pool'),"
+            " (SELECT COALESCE(MAX(id), 0) FROM share)",
         )
         if not rows:
             return 0.0
@@ -229,11 +243,12 @@ class Queries:
         return effort
 
     def _expected_blocks(self, after_id: int, to_id: int) -> float:
-        """Σ work of a share / network work at its time, over the shares with after_id < id <= to_id."""
+        """Σ work of a share / network work at its time, over the pool's with after_id < id <= to_id."""
         rows = self._rows(
             "shares",
             "SELECT t.target, s.nbits, s.n FROM (SELECT target_id, nbits, COUNT(*) AS n FROM share"
-            " WHERE id > ? AND id <= ? GROUP BY target_id, nbits) s JOIN target t ON t.id = s.target_id",
+            " WHERE id > ? AND id <= ? AND pot = 'pool' GROUP BY target_id, nbits) s"
+            " JOIN target t ON t.id = s.target_id",
             after_id,
             to_id,
         )
@@ -258,12 +273,12 @@ class Queries:
             return [] if connection is None else connection.execute(sql, values).fetchall()
 
     def _connection(self, name: str) -> sqlite3.Connection | None:
-        """The open file, or None while its owner has not made its tables yet."""
+        """The open file, or None while its owner has not made its tables or not brought them up to date."""
         if name not in self._open:
             if not (self._directory / f"{name}.db").exists():
                 return None
             connection = connect_to_read(self._directory, name)
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            if connection.execute("PRAGMA user_version").fetchone()[0] < len(FILES[name]):
                 connection.close()
                 return None
             self._open[name] = connection

@@ -59,6 +59,13 @@ SHARES: Final = (
         started_ms INTEGER NOT NULL
     );
     """,
+    """
+    -- what a port's shares are counted under, and whose shares a block is divided among
+    ALTER TABLE share ADD COLUMN pot TEXT NOT NULL DEFAULT 'pool';
+    ALTER TABLE found ADD COLUMN pot TEXT NOT NULL DEFAULT 'pool';
+    -- windows of small pots: the main one is read as it lies, and solo needs none
+    CREATE INDEX share_of_pot ON share(pot, id) WHERE pot <> 'pool' AND pot <> 'solo';
+    """,
 )
 
 LEDGER: Final = (
@@ -184,6 +191,9 @@ LEDGER: Final = (
     """,
     schema_access.LEDGER_STEP,
     schema_payouts.STEP,
+    """
+    ALTER TABLE block ADD COLUMN pot TEXT NOT NULL DEFAULT 'pool';      -- shares.db: found.pot
+    """,
 )
 
 INBOX: Final = (

@@ -9,6 +9,7 @@ from threading import Lock
 import attrs
 
 from pool.store.database import transaction
+from stratum.options import POOL
 from stratum.ports import Share
 from stratum.units import Target
 
@@ -25,6 +26,7 @@ class Found:
     address: str
     found_ms: int
     file: str
+    pot: str = POOL
 
 
 class ShareStore:
@@ -95,6 +97,7 @@ class ShareStore:
             share.time_ms,
             self._front_id,
             share.job_id,
+            share.pot,
         )
 
     def _insert(self, tx: sqlite3.Connection, shares: Iterable[Share], ids: Mapping[Target, int]) -> None:
@@ -115,8 +118,8 @@ class ShareStore:
     def _insert_found(tx: sqlite3.Connection, found: Found, share_id: int | None) -> None:
         tx.execute(
             "INSERT OR IGNORE INTO found"
-            " (share_id, hash, prev_hash, height, account, worker, address, found_ms, file)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " (share_id, hash, prev_hash, height, account, worker, address, found_ms, file, pot)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (share_id, *attrs.astuple(found)),
         )
 
@@ -166,6 +169,6 @@ class ShareStore:
 
 
 _INSERT_SHARE = (
-    "INSERT INTO share (account, worker, target_id, nbits, height, time_ms, front_id, job)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO share (account, worker, target_id, nbits, height, time_ms, front_id, job, pot)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )

@@ -2,7 +2,8 @@
 
 Chunks are aligned ranges of log ids.  One writer appends at a time and ids only grow, so a chunk that lies
 wholly below the newest id never changes, and its slices are kept; a block then costs two chunks of reading,
-whatever the length of the window.
+whatever the length of the window.  Each pot has chunks of its own: those of the main one are read as the log
+lies, those of a small one by an index that only its shares are in.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pool.shares import Chunk, Slice
+from pool.shares import Chunk, Slice, network_work
 from pool.store.blocks import FoundBlock
-from stratum.units import Target
+from stratum.options import POOL
+from stratum.units import Target, Work
 
 CHUNK_ROWS: Final = 1 << 18
 """Ids in a chunk: large enough that a window is few chunks, small enough to read one row by row."""
@@ -21,6 +23,8 @@ KEPT_CHUNKS: Final = 48
 """How many summed chunks stay in memory: 12 million shares, some 350 bytes for each slice."""
 PREPARED_CHUNKS: Final = 40
 """How far back chunks are summed ahead of need: 10 million shares."""
+_NOT_INDEXED: Final = (POOL, "solo")
+"""Pots whose shares are in no index: the main one is most of the log, and solo has no windows."""
 
 
 class ShareWindows:
@@ -29,7 +33,7 @@ class ShareWindows:
     Args:
         connection: opened for reading, used by one thread at a time.
         chunk_rows: ids in a chunk.
-        kept_chunks: bound of the cache.
+        kept_chunks: bound of the cache, for each pot.
     """
 
     def __init__(
@@ -38,32 +42,78 @@ class ShareWindows:
         self._connection = connection
         self._chunk_rows = chunk_rows
         self._kept_chunks = kept_chunks
-        self._kept: dict[int, Chunk] = {}
         self._targets: dict[int, Target] = {}
         self._names: dict[str, str] = {}
+        self._pots: dict[str, PotWindows] = {}
+
+    def pot(self, name: str) -> PotWindows:
+        """The shares of one pot."""
+        if name not in self._pots:
+            self._pots[name] = PotWindows(self, name, self._chunk_rows, self._kept_chunks)
+        return self._pots[name]
 
     def found_since(self, found_id: int) -> Sequence[FoundBlock]:
         """Blocks that fronts solved behind a row number, oldest first."""
         rows = self._connection.execute(
-            "SELECT id, hash, share_id, height, account, found_ms FROM found WHERE id > ? ORDER BY id",
+            "SELECT id, hash, share_id, height, account, found_ms, pot FROM found WHERE id > ? ORDER BY id",
             (found_id,),
         )
         return [FoundBlock(*row) for row in rows]
 
     def share_at(self, time_ms: int) -> int:
         """Log id of the newest share that was judged at this moment or before, 0 when there is none."""
-        row = self._connection.execute(
-            "SELECT id FROM share WHERE time_ms <= ? ORDER BY id DESC LIMIT 1", (time_ms,)
-        ).fetchone()
-        return 0 if row is None else int(row[0])
+        return self._number("SELECT id FROM share WHERE time_ms <= ? ORDER BY id DESC LIMIT 1", time_ms)
+
+    def newest(self) -> int:
+        """Log id of the newest share, 0 when there is none."""
+        return self._number("SELECT max(id) FROM share")
 
     def prepare(self) -> None:
         """Sum the newest finished chunk that is not yet: called now and then, it makes blocks quick.
 
         At most one chunk a call (a third of a second), and no further back than PREPARED_CHUNKS.
         """
-        row: tuple[int] = self._connection.execute("SELECT coalesce(max(id), 0) FROM share").fetchone()
-        newest = (row[0] + 1) // self._chunk_rows - 1
+        self.pot(POOL).prepare(self.newest())
+
+    def _number(self, statement: str, *values: str | int) -> int:
+        row = self._connection.execute(statement, values).fetchone()
+        return 0 if row is None or row[0] is None else int(row[0])
+
+    def target(self, target_id: int) -> Target:
+        """A target by its number."""
+        target = self._targets.get(target_id)
+        if target is None:
+            row: tuple[bytes] = self._connection.execute(
+                "SELECT target FROM target WHERE id = ?", (target_id,)
+            ).fetchone()
+            target = self._targets[target_id] = Target(int.from_bytes(row[0], "big"))
+        return target
+
+    def read(self, statement: str, *values: str | int) -> sqlite3.Cursor:
+        """Rows of ``shares.db``."""
+        return self._connection.execute(statement, values)
+
+    def name(self, account: str) -> str:
+        """The same object for the same name: every chunk has thousands of them."""
+        return self._names.setdefault(account, account)
+
+
+class PotWindows:
+    """The shares of one pot; a pool.rewards.stakes.PotLog."""
+
+    def __init__(self, log: ShareWindows, pot: str, chunk_rows: int, kept_chunks: int) -> None:
+        self._log = log
+        self._pot = pot
+        self._chunk_rows = chunk_rows
+        self._kept_chunks = kept_chunks
+        self._kept: dict[int, Chunk] = {}
+        # the other conditions are what SQLite asks for before it uses the index
+        self._indexed = pot not in _NOT_INDEXED
+        self._where = "pot = ? AND pot <> 'pool' AND pot <> 'solo'" if self._indexed else "pot = ?"
+
+    def prepare(self, newest_id: int) -> None:
+        """See ShareWindows."""
+        newest = (newest_id + 1) // self._chunk_rows - 1
         for number in range(newest, max(-1, newest - PREPARED_CHUNKS), -1):
             if number not in self._kept:
                 chunk = self._finished(number)
@@ -71,34 +121,60 @@ class ShareWindows:
                 _ = chunk.worth, chunk.oldest_id
                 return
 
-    def chunks(self, last_id: int) -> Iterator[Chunk]:
-        """All shares up to a log id, newest chunk first; ranges without any share are left out.
+    def chunks(self, last_id: int, after_id: int = 0) -> Iterator[Chunk]:
+        """All shares with ``after_id < id <= last_id``, newest chunk first; without those that are empty.
 
         ``last_id`` is a share that was read from this log: what lies below it is final.
         """
-        number = last_id // self._chunk_rows
-        start = number * self._chunk_rows
-        if last_id == start + self._chunk_rows - 1:
-            chunk = self._finished(number)
-        else:
-            chunk = self._sum(start, last_id)
-        while True:
+        last_id = self._newest_of(last_id)
+        while last_id > after_id:
+            number = last_id // self._chunk_rows
+            start = number * self._chunk_rows
+            if last_id == start + self._chunk_rows - 1 and max(start, 1) > after_id:
+                chunk = self._finished(number)
+            else:
+                chunk = self._sum(max(start, after_id + 1), last_id)
             if chunk.slices:
                 yield chunk
-            if number == 0:
-                return
-            number -= 1
-            chunk = self._finished(number)
+            last_id = self._newest_of(start - 1)
+
+    def _newest_of(self, last_id: int) -> int:
+        """Where to go on reading: in a small pot, at the end of the chunk of its next older share."""
+        if not self._indexed or last_id <= 0:
+            return last_id
+        row: tuple[int] = self._log.read(
+            f"SELECT coalesce(max(id), 0) FROM share WHERE {self._where} AND id <= ?",  # noqa: S608 -- a constant
+            self._pot,
+            last_id,
+        ).fetchone()
+        if row[0] == 0:
+            return 0
+        return min(last_id, (row[0] // self._chunk_rows + 1) * self._chunk_rows - 1)
 
     def rows(self, first_id: int, last_id: int) -> Iterator[Slice]:
         """Single shares of an id range, newest first."""
-        cursor = self._connection.execute(
-            "SELECT id, account, nbits, target_id FROM share WHERE id BETWEEN ? AND ? ORDER BY id DESC",
-            (first_id, last_id),
-        )
-        for share_id, account, nbits, target_id in cursor:
-            target = self._targets.get(target_id) or self._target(target_id)
-            yield Slice(account, nbits, target, 1, share_id, share_id)
+        for share_id, account, nbits, target_id in self._log.read(
+            "SELECT id, account, nbits, target_id FROM share"  # noqa: S608 -- a constant of this class
+            f" WHERE {self._where} AND id BETWEEN ? AND ? ORDER BY id DESC",
+            self._pot,
+            first_id,
+            last_id,
+        ):
+            yield Slice(account, nbits, self._log.target(target_id), 1, share_id, share_id)
+
+    def network(self, last_id: int) -> Work:
+        """See pool.rewards.stakes.PotLog."""
+        row = self._log.read(
+            "SELECT nbits FROM share WHERE id <= ? ORDER BY id DESC LIMIT 1", last_id
+        ).fetchone()
+        return Work(1) if row is None else network_work(row[0])
+
+    def round_start(self, last_id: int) -> int:
+        """Log id of the newest winning share of the pot before this one, 0 when there is none."""
+        row: tuple[int] = self._log.read(
+            "SELECT coalesce(max(share_id), 0) FROM found WHERE pot = ? AND share_id < ?", self._pot, last_id
+        ).fetchone()
+        return row[0]
 
     def _finished(self, number: int) -> Chunk:
         """A chunk that nothing will be added to, from the cache when it is there."""
@@ -112,29 +188,16 @@ class ShareWindows:
         return chunk
 
     def _sum(self, first_id: int, last_id: int) -> Chunk:
-        rows = self._connection.execute(
-            "SELECT account, nbits, target_id, count(*), min(id), max(id) FROM share"
-            " WHERE id BETWEEN ? AND ? GROUP BY account, nbits, target_id",
-            (first_id, last_id),
+        log = self._log
+        rows = log.read(
+            "SELECT account, nbits, target_id, count(*), min(id), max(id) FROM share"  # noqa: S608 -- see above
+            f" WHERE {self._where} AND id BETWEEN ? AND ? GROUP BY account, nbits, target_id",
+            self._pot,
+            first_id,
+            last_id,
         )
         slices = tuple(
-            Slice(
-                self._names.setdefault(account, account),
-                nbits,
-                self._target(target_id),
-                count,
-                oldest,
-                newest,
-            )
+            Slice(log.name(account), nbits, log.target(target_id), count, oldest, newest)
             for account, nbits, target_id, count, oldest, newest in rows
         )
         return Chunk(first_id, last_id, slices)
-
-    def _target(self, target_id: int) -> Target:
-        target = self._targets.get(target_id)
-        if target is None:
-            row: tuple[bytes] = self._connection.execute(
-                "SELECT target FROM target WHERE id = ?", (target_id,)
-            ).fetchone()
-            target = self._targets[target_id] = Target(int.from_bytes(row[0], "big"))
-        return target

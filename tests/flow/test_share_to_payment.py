@@ -22,7 +22,7 @@ from pool.chain.node import Accepted, ChainInfo, CoinbaseOutput, HeaderInfo, Ref
 from pool.chain.template import Template
 from pool.claims import Desk
 from pool.config import LightningConfig
-from pool.rewards.pplns import Policy
+from pool.rewards.policy import Policy, Scheme
 from pool.settle import Settler
 from pool.sharelog import ShareLog
 from pool.store.blocks import BlockState
@@ -182,8 +182,10 @@ class House:
 
     @property
     def settler(self) -> Settler:
-        policy = Policy(Fraction(8), 100)
-        return Settler(self.books, ShareWindows(self.shares), self.node, policy, MATURITY, self.time.now_ms)
+        windows = ShareWindows(self.shares)
+        wanted = {"pool": Policy(Fraction(8), 100), "solo": Policy(Fraction(8), 50, Scheme.SOLO)}
+        self.books.adopt(wanted, windows.newest(), self.time.now_ms())
+        return Settler(self.books, windows, self.node, MATURITY, self.time.now_ms)
 
     def withdraw(self, account: str, text: str) -> Answer:
         """What a wallet is told that presents an invoice, with the k1 that its link shows now."""

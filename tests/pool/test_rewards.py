@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from random import Random
 
+import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payouts.money import Msat
-from pool.rewards import pplns
-from pool.rewards.recount import RawShare, recount, shares_of
+from pool.rewards.policy import Policy, Scheme, Term, policy_of
+from pool.rewards.recount import RawShare, divided_again, recount, recount_parts
+from pool.rewards.reward import Reward, memo, reward
 from pool.rewards.split import Division, check, divide
-from pool.shares import Border, Chunk, Kind, Slice, Window, cut, score, weights
-from stratum.units import MAX_TARGET, Target
+from pool.rewards.stakes import stakes
+from pool.shares import Border, Chunk, Kind, Slice, Window, cut, network_work, score, weights
+from stratum.units import MAX_TARGET, Target, Work
 
 NBITS = 0x207FFFFF  # regtest: a block is two hashes' work
 HARDER = 0x1F00FFFF
@@ -191,50 +196,239 @@ def test_impossible_arguments_are_errors(
         divide(Msat(value), fee, by_account, Msat(residual))
 
 
-# ------------------------------------------------------------------------------------------------ unit-PPLNS
+# ------------------------------------------------------------------------------------------------ the schemes
+
+SCHEMES = {scheme: Policy(Fraction("2.5"), 150, scheme) for scheme in Scheme}
 
 
-@given(shares_strategy, st.integers(0, 10**12), st.integers(0, 999))
-def test_a_reward_is_the_one_that_a_recount_gives(log: list[RawShare], value: int, residual: int) -> None:
-    policy = pplns.Policy(Fraction("2.5"), 150)
-    result = pplns.reward(cut_log(log, policy.window), Msat(value), policy, Msat(residual))
-    walked = recount(reversed(log), policy.window)
-    assert result.division.credits == shares_of(result.division.divided, walked.scores)
-    assert result.total == sum(walked.scores.values(), Fraction(0))
+@attrs.frozen
+class Log:
+    """A pot in memory, log ids from 1.  Attributes: its shares, log ids of blocks, borders of chunks."""
+
+    rows_: Sequence[RawShare]
+    won: Sequence[int] = ()
+    borders: Sequence[int] = ()
+
+    def chunks(self, last_id: int, after_id: int = 0) -> Iterator[Chunk]:
+        ends = sorted({*(each for each in self.borders if after_id < each < last_id), last_id}, reverse=True)
+        for end, before in zip(ends, [*ends[1:], after_id], strict=True):
+            if end > before:
+                yield Chunk(before + 1, end, slices(self.rows_[before:end]))
+
+    def rows(self, first_id: int, last_id: int) -> Iterator[Slice]:
+        for each in reversed(self.rows_[first_id - 1 : last_id]):
+            yield Slice(each.account, each.nbits, each.target, 1, each.id, each.id)
+
+    def network(self, last_id: int) -> Work:
+        return network_work(self.rows_[last_id - 1].nbits) if last_id else Work(1)
+
+    def round_start(self, last_id: int) -> int:
+        return max((each for each in self.won if each < last_id), default=0)
+
+    def shares(self, last_id: int, after_id: int) -> Iterator[RawShare]:
+        return reversed(self.rows_[after_id:last_id])
+
+    def nbits(self, last_id: int) -> int | None:
+        return self.rows_[last_id - 1].nbits if last_id else None
 
 
-def test_a_decimal_window_is_taken_exactly() -> None:
-    assert pplns.Policy(Decimal("0.1"), 0).window == Fraction(1, 10)
+def pay(log: Log, value: int, terms: Sequence[Term], last_id: int | None = None, residual: int = 0) -> Reward:
+    last = len(log.rows_) if last_id is None else last_id
+    finder = log.rows_[last - 1].account if last else "ann"
+    return reward(stakes(log, terms, last, finder), Msat(value), Msat(residual))
+
+
+policies = st.builds(
+    Policy,
+    st.fractions(min_value=Fraction(1, 1000), max_value=20, max_denominator=1000),
+    st.integers(0, 10_000),
+    st.sampled_from(Scheme),
+)
+courses = st.lists(st.tuples(policies, st.integers(1, 40)), max_size=3)
+"""Changes of policy, each after so many shares."""
+
+
+def terms_of(first: Policy, course: list[tuple[Policy, int]]) -> list[Term]:
+    later = [Term(policy, after) for policy, after in sorted(course, key=lambda each: each[1])]
+    return [Term(first, 0), *later]
+
+
+@settings(max_examples=300)
+@given(
+    shares_strategy,
+    policies,
+    courses,
+    st.lists(st.integers(1, 40), max_size=3),
+    st.lists(st.integers(1, 40), max_size=3),
+    st.integers(0, 21 * 10**17),
+    st.integers(0, 999),
+)
+def test_any_scheme_through_any_changes_is_what_a_walk_share_by_share_gives_and_loses_nothing(
+    rows: list[RawShare],
+    first: Policy,
+    course: list[tuple[Policy, int]],
+    won: list[int],
+    borders: list[int],
+    value: int,
+    residual: int,
+) -> None:
+    log, terms = Log(rows, won, borders), terms_of(first, course)
+    result = pay(log, value, terms, residual=residual)
+    division = result.division
+    assert sum(division.credits.values()) + division.fee + division.residual_out == value + residual
+    parts = recount_parts(log, terms, len(rows))
+    finder = rows[-1].account if rows else "ann"
+    again = divided_again(parts, value, residual, finder)
+    assert (dict(division.credits), division.fee, division.residual_out) == again
+    assert [stake.part for stake in result.stakes] == [part.part for part in parts]
+    noted = json.loads(json.dumps(memo("pool", result)))["parts"]
+    assert [policy_of(part["policy"]).terms for part in noted] == [part.term.policy.terms for part in parts]
+
+
+@settings(max_examples=60)
+@given(shares_strategy, policies, st.integers(0, 10**12), st.randoms())
+def test_whose_name_a_share_has_is_all_that_splitting_an_account_changes(
+    rows: list[RawShare], policy: Policy, value: int, random: Random
+) -> None:
+    names = [f"{each.account}{random.choice('12')}" for each in rows]
+    split = [each._replace(account=name) for each, name in zip(rows, names, strict=True)]
+    terms = [Term(policy, 0)]
+    whole, parts = pay(Log(rows), value, terms).division, pay(Log(split), value, terms).division
+    for account in {each.account for each in rows}:
+        both = sum(parts.credits.get(account + half, 0) for half in "12")
+        assert both <= whole.credits.get(account, 0) <= both + 1
+
+
+@settings(max_examples=60)
+@given(shares_strategy, policies, st.integers(0, 10**12))
+def test_one_account_alone_gets_all_but_the_fee_whatever_the_scheme(
+    rows: list[RawShare], policy: Policy, value: int
+) -> None:
+    alone = [each._replace(account="ann") for each in rows]
+    division = pay(Log(alone), value, [Term(policy, 0)]).division
+    got = value - division.fee if rows or policy.scheme is Scheme.SOLO else 0
+    assert division.credits == ({"ann": got} if got else {})
+
+
+@settings(max_examples=60)
+@given(shares_strategy, st.randoms(), st.integers(0, 10**12))
+def test_the_order_within_a_round_changes_nothing(rows: list[RawShare], random: Random, value: int) -> None:
+    same = [each._replace(nbits=NBITS) for each in rows]
+    mixed = random.sample(same, len(same))
+    mixed = [each._replace(id=number) for number, each in enumerate(mixed, 1)]
+    for scheme in (Scheme.PROP, Scheme.PPLNS, Scheme.TIDES):
+        terms = [Term(Policy(Fraction(10**9), 100, scheme), 0)]
+        assert pay(Log(same), value, terms).division == pay(Log(mixed), value, terms).division
+
+
+@pytest.mark.parametrize("scheme", Scheme)
+def test_huge_and_tiny_shares_are_divided_exactly(scheme: Scheme) -> None:
+    log = Log([RawShare(1, "tiny", 0x1702C4E4, MAX_TARGET), RawShare(2, "huge", 0x1702C4E4, Target(1))])
+    terms = [Term(Policy(Fraction(8), 0, scheme), 0)]
+    division = pay(log, 21 * 10**17, terms).division
+    assert sum(division.credits.values()) + division.residual_out == 21 * 10**17
+    assert division.credits["huge"] >= 21 * 10**17 - 1
+
+
+def test_in_solo_the_finder_gets_the_block_and_nobodys_residual() -> None:
+    log = Log([RawShare(1, "ann", NBITS, BLOCK), RawShare(2, "bob", NBITS, EASY)])
+    (stake,) = stakes(log, [Term(SCHEMES[Scheme.SOLO], 0)], 2, "bob")
+    division = reward([stake], Msat(10_000), Msat(0)).division
+    assert (division.credits, division.fee, division.residual_out) == ({"bob": 9_850}, 150, 0)
+    assert stake.window is None
+
+
+def test_in_prop_a_round_begins_after_the_last_block_of_the_pot() -> None:
+    rows = [RawShare(number, f"m{number}", NBITS, BLOCK) for number in range(1, 6)]
+    terms = [Term(Policy(1, 0, Scheme.PROP), 0)]
+    assert pay(Log(rows, won=[2]), 3000, terms).division.credits == {"m3": 1000, "m4": 1000, "m5": 1000}
+    assert pay(Log(rows, won=[2]), 3000, terms, last_id=2).division.credits == {"m1": 1500, "m2": 1500}
+
+
+def test_in_tides_all_shares_are_measured_by_the_difficulty_of_the_block() -> None:
+    rows = [RawShare(1, "before", HARDER, BLOCK), RawShare(2, "after", NBITS, BLOCK)]
+    terms = [Term(Policy(8, 0, Scheme.TIDES), 0)]
+    assert pay(Log(rows), 3000, terms).division.credits == {"before": 1500, "after": 1500}
+    terms = [Term(Policy(1, 0, Scheme.TIDES), 0)]
+    assert pay(Log(rows), 3000, terms).division.credits == {"after": 3000}
+
+
+# ----------------------------------------------------------------------------------------------- the policies
+
+
+def test_a_change_of_the_fee_alone_moves_no_pay_but_by_the_fee() -> None:
+    rows = [RawShare(number, f"m{number}", NBITS, BLOCK) for number in range(1, 9)]
+    before, after = Policy(4, 100), Policy(4, 500)
+    result = pay(Log(rows), 4_000_000, [Term(before, 0), Term(after, 6)])
+    assert result.division.credits == {"m5": 990_000, "m6": 990_000, "m7": 950_000, "m8": 950_000}
+    assert [stake.part for stake in result.stakes] == [Fraction(1, 2), Fraction(1, 2)]
+
+
+def test_old_shares_keep_the_window_they_were_promised_and_new_ones_divide_the_rest() -> None:
+    rows = [RawShare(number, f"m{number}", NBITS, BLOCK) for number in range(1, 9)]
+    shorter = pay(Log(rows), 4_000_000, [Term(Policy(4, 0), 0), Term(Policy(1, 0), 6)]).division
+    assert shorter.credits == {"m5": 1_000_000, "m6": 1_000_000, "m8": 2_000_000}
+    solo = pay(Log(rows), 4_000_000, [Term(Policy(4, 0), 0), Term(Policy(1, 0, Scheme.SOLO), 7)]).division
+    assert solo.credits == {"m5": 1_000_000, "m6": 1_000_000, "m7": 1_000_000, "m8": 1_000_000}
+    long_ago = pay(Log(rows), 4_000_000, [Term(Policy(4, 0), 0), Term(Policy(2, 0), 3)])
+    assert long_ago.division.credits == {"m7": 2_000_000, "m8": 2_000_000}
+    assert len(long_ago.stakes) == 1
+
+
+def test_a_block_from_before_a_change_is_divided_as_if_it_had_never_come() -> None:
+    rows = [RawShare(number, f"m{number}", NBITS, BLOCK) for number in range(1, 9)]
+    old = [Term(Policy(2, 100), 0)]
+    changed = [*old, Term(Policy(8, 0, Scheme.PROP), 5)]
+    assert pay(Log(rows), 999_999, changed, last_id=5) == pay(Log(rows), 999_999, old, last_id=5)
+
+
+def test_a_policy_is_named_by_the_hash_of_its_terms() -> None:
+    policy = Policy(Decimal("0.1"), 0)
+    assert policy.window == Fraction(1, 10)
+    assert policy.text == '{"fee_bps":0,"scheme":"pplns","window":"1/10"}'
+    assert policy.hash == hashlib.sha256(policy.text.encode()).hexdigest()
+    assert policy_of(json.loads(policy.text)) == policy
+    assert policy_of({"window": "8", "fee_bps": 100}) == Policy(8, 100)
+    # a window means nothing to solo: another one is no other policy
+    assert Policy(8, 50, Scheme.SOLO).hash == Policy(2, 50, Scheme.SOLO).hash
 
 
 def test_the_memo_is_json_with_amounts_as_strings() -> None:
-    log = [RawShare(1, "old", NBITS, BLOCK), RawShare(2, "new", NBITS, BLOCK)]
-    policy = pplns.Policy(Fraction(3, 2), 100)
-    memo = pplns.memo(pplns.reward(cut_log(log, policy.window), Msat(10_000), policy, Msat(1)))
-    assert json.loads(json.dumps(memo)) == {
-        "scheme": "unit-pplns",
-        "policy": {"window": "3/2", "fee_bps": 100},
+    log = Log([RawShare(1, "old", NBITS, BLOCK), RawShare(2, "new", NBITS, BLOCK)])
+    policy = Policy(Fraction(3, 2), 100)
+    noted = memo("pool", pay(log, 10_000, [Term(policy, 0)], residual=1))
+    assert json.loads(json.dumps(noted)) == {
+        "pot": "pool",
         "value_msat": "10000",
         "fee_msat": "100",
-        "divided_msat": "9901",
         "residual_in_msat": "1",
         "residual_out_msat": "1",
-        "window": {
-            "last_id": 2,
-            "first_id": 1,
-            "full": True,
-            "score": "3/2",
-            "border": {"share_id": 1, "part": "1/2"},
-        },
+        "parts": [
+            {
+                "policy": {"scheme": "pplns", "window": "3/2", "fee_bps": 100},
+                "policy_hash": policy.hash,
+                "after_share": 0,
+                "value_msat": "10000",
+                "fee_msat": "100",
+                "divided_msat": "9901",
+                "window": {
+                    "last_id": 2,
+                    "first_id": 1,
+                    "full": True,
+                    "score": "3/2",
+                    "border": {"share_id": 1, "part": "1/2"},
+                },
+            }
+        ],
     }
 
 
 def test_a_window_not_yet_full_is_divided_by_what_is_there() -> None:
-    log = [RawShare(1, "ann", NBITS, BLOCK), RawShare(2, "bob", NBITS, EASY)]
-    policy = pplns.Policy(Fraction(8), 0)
-    result = pplns.reward(cut_log(log, policy.window), Msat(3000), policy, Msat(0))
+    log = Log([RawShare(1, "ann", NBITS, BLOCK), RawShare(2, "bob", NBITS, EASY)])
+    result = pay(log, 3000, [Term(Policy(8, 0), 0)])
     assert result.division.credits == {"ann": 2000, "bob": 1000}
-    assert result.window.full is False
+    assert result.stakes[0].window is not None
+    assert result.stakes[0].window.full is False
 
 
 def expected_pay(size: Fraction, at_first: list[int], at_second: list[int], index: int) -> Fraction:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -21,7 +21,7 @@ from payouts.money import Msat, Sat
 from pool import ledger
 from pool.chain.node import ChainInfo, ChainRefused, ChainUnavailable, CoinbaseOutput, HeaderInfo
 from pool.errors import LedgerError
-from pool.rewards.pplns import Policy
+from pool.rewards.policy import Policy, Scheme, policy_of
 from pool.settle import Change, Settler
 from pool.store.database import connect, connect_to_read
 from pool.store.ledger import LedgerStore
@@ -38,6 +38,7 @@ SCRIPT = b"\x00\x14" + b"\x01" * 20
 HASH = "ab" * 32
 VALUE = 5_000_000_000  # sat
 POLICY = Policy(Fraction(2), 100)
+SOLO = Policy(Fraction(8), 50, Scheme.SOLO)
 
 
 def run(coroutine: Coroutine[Any, Any, Sequence[Change]]) -> list[tuple[str, str]]:
@@ -102,7 +103,8 @@ class Pool:
 
     def settler(self) -> Settler:
         windows = ShareWindows(self.shares, chunk_rows=2)
-        return Settler(self.store, windows, self.chain, self.policy, 100, lambda: self.now_ms)
+        self.store.adopt({"pool": self.policy, "solo": SOLO}, windows.newest(), self.now_ms)
+        return Settler(self.store, windows, self.chain, 100, lambda: self.now_ms)
 
     def step(self) -> list[tuple[str, str]]:
         return run(self.settler().step())
@@ -134,9 +136,13 @@ class Pool:
 
 
 def share(
-    account: str, target: Target = BLOCK, block_hash: str | None = None, time_ms: int = NOW_MS
+    account: str,
+    target: Target = BLOCK,
+    block_hash: str | None = None,
+    time_ms: int = NOW_MS,
+    pot: str = "pool",
 ) -> Share:
-    return Share(account, "w", target, NBITS, Height(200), time_ms, "1", block_hash)
+    return Share(account, "w", target, NBITS, Height(200), time_ms, "1", block_hash, pot)
 
 
 def found(block_hash: str, account: str = "ann", found_ms: int = NOW_MS) -> Found:
@@ -378,7 +384,8 @@ def test_two_settlers_on_one_block_write_one_reward(pool: Pool) -> None:
     pool.chain.confirmations[HASH] = 1
     chain = MeddlingChain(confirmations={HASH: 1})
     chain.meddle = pool.step
-    first = Settler(pool.store, ShareWindows(pool.shares), chain, pool.policy, 100, lambda: NOW_MS)
+    pool.settler()  # which writes the policies down
+    first = Settler(pool.store, ShareWindows(pool.shares), chain, 100, lambda: NOW_MS)
     assert run(first.step()) == []
     assert pool.of("ann", "immature") == ANN
     pool.verified()
@@ -441,3 +448,121 @@ def test_kill_9_anywhere_and_a_restart_end_in_the_same_books(pool: Pool, stateme
     pool.step()
     assert (pool.of("ann"), pool.of("bob"), pool.balance(ledger.HOT)) == (ANN, BOB, G)
     pool.verified()
+
+
+def find_solo(pool: Pool, account: str, block_hash: str) -> None:
+    """A share of the pool's port, then a block through the solo port, then another share of the pool's."""
+    solo = share(account, block_hash=block_hash, pot="solo")
+    batch = [share("yan"), share(account, pot="solo"), solo, share("xia")]
+    ShareStore(pool.shares, 0).write(
+        batch, {block_hash: attrs.evolve(found(block_hash, account), pot="solo")}
+    )
+
+
+def test_a_block_of_the_solo_port_is_its_finders_whole_and_counts_in_nobodys_window(pool: Pool) -> None:
+    other = "cd" * 32
+    find_solo(pool, "zoe", other)
+    pool.see(1, other)
+    assert pool.of("zoe", "immature") == G - G // 200
+    assert pool.balance(ledger.POOL_FEE) == G // 200
+    assert [pool.of(name, "immature") for name in ("ann", "bob", "yan", "xia")] == [0, 0, 0, 0]
+    pool.verified()
+
+    last = "ef" * 32
+    ShareStore(pool.shares, 0).write([share("ann", block_hash=last)], {last: found(last)})
+    pool.see(1, last)
+    assert pool.of("xia", "immature") == pool.of("ann", "immature") == (G - FEE) // 2
+    assert pool.of("zoe", "immature") == G - G // 200
+    pool.see(-1, other)
+    assert pool.of("zoe", "immature") == 0
+    pool.see(100, other)
+    assert pool.of("zoe") == G - G // 200
+    pool.verified()
+
+
+def test_what_the_pool_left_over_is_not_given_to_a_solo_miner(pool: Pool) -> None:
+    lone, other = "ef" * 32, "cd" * 32
+    ShareStore(pool.shares, 0).write_without_share(found(lone, "ann", NOW_MS - 1))
+    pool.see(1, lone)
+    assert pool.store.residual() == G - FEE
+    find_solo(pool, "zoe", other)
+    pool.see(1, other)
+    assert pool.of("zoe", "immature") == G - G // 200
+    assert (pool.store.residual(), pool.store.residual("solo")) == (G - FEE, 0)
+    pool.verified()
+
+
+def test_a_late_block_of_the_solo_port_that_earned_no_share_is_its_finders_all_the_same(pool: Pool) -> None:
+    lone = "ef" * 32
+    ShareStore(pool.shares, 0).write_without_share(attrs.evolve(found(lone, "zoe"), pot="solo"))
+    pool.see(1, lone)
+    assert pool.of("zoe", "immature") == G - G // 200
+    pool.verified()
+
+
+def test_a_change_of_policy_leaves_blocks_before_it_alone_and_older_shares_their_promise(pool: Pool) -> None:
+    pool.step()
+    pool.policy = Policy(Fraction(4), 500)
+    later = "cd" * 32
+    pool.settler()
+    ShareStore(pool.shares, 0).write([share("zoe", block_hash=later)], {later: found(later, "zoe")})
+    pool.see(1)
+    assert (pool.of("ann", "immature"), pool.of("bob", "immature")) == (ANN, BOB)
+    pool.see(1, later)
+    # of the old window of 2 units one is left: the share after the block; the new one has the other half
+    assert pool.of("late", "immature") == (G // 2) * 99 // 100
+    assert pool.of("zoe", "immature") == (G // 2) * 95 // 100
+    entry = pool.store.entry(f"reward:{later}:0")
+    assert entry is not None
+    hashes = [part["policy_hash"] for part in cast(list[dict[str, object]], entry.memo["parts"])]
+    assert hashes == [POLICY.hash, pool.policy.hash]
+    pool.see(-1, later)
+    pool.policy = Policy(Fraction(1), 0, Scheme.SOLO)
+    pool.see(1, later)
+    assert pool.of("zoe", "immature") == (G // 2) * 95 // 100
+    pool.verified()
+
+
+def test_a_policy_is_written_once_and_only_when_it_differs(pool: Pool) -> None:
+    assert len(pool.store.adopt({"pool": POLICY, "solo": SOLO}, 5, NOW_MS)) == 2
+    assert pool.store.adopt({"pool": POLICY, "solo": SOLO}, 9, NOW_MS) == []
+    (change,) = pool.store.adopt({"pool": Policy(Fraction(3), 100)}, 9, NOW_MS + 1)
+    assert (change.pot, change.term.after_share, change.from_ms) == ("pool", 9, NOW_MS + 1)
+    assert [term.after_share for term in pool.store.terms("pool")] == [0, 9]
+    assert [term.policy for term in pool.store.terms("solo")] == [policy_of(SOLO.terms)]
+
+
+def test_a_block_of_a_pot_without_a_policy_waits_for_one_and_holds_up_no_other(pool: Pool) -> None:
+    other = "cd" * 32
+    batch = [share("zoe", block_hash=other, pot="tides")]
+    ShareStore(pool.shares, 0).write(batch, {other: attrs.evolve(found(other, "zoe"), pot="tides")})
+    pool.chain.confirmations[HASH] = 1
+    assert pool.see(1, other) == [("submitted", "immature")]
+    pool.store.adopt({"tides": Policy(Fraction(2), 0, Scheme.TIDES)}, 0, NOW_MS)
+    assert pool.step() == [("submitted", "immature")]
+    assert pool.of("zoe", "immature") == G
+    pool.verified()
+
+
+def test_books_from_before_policies_were_written_down_are_still_right(pool: Pool) -> None:
+    pool.see(1)
+    entry = pool.store.entry(f"reward:{HASH}:0")
+    assert entry is not None
+    (part,) = cast(list[dict[str, object]], entry.memo["parts"])
+    noted = {**entry.memo, "scheme": "unit-pplns", "window": part["window"]}
+    old = attrs.evolve(entry, memo={**noted, "policy": {"window": "2", "fee_bps": 100}})
+    del old.memo["parts"]  # type: ignore[attr-defined]
+    directory = pool.directory / "old"
+    books = connect(directory, "ledger")
+    made = Pool(pool.directory, pool.shares, books, pool.chain, Policy(Fraction(1), 0))
+    made.store.add_addresses([("bcrt1qpool", SCRIPT)], NOW_MS)
+    block = pool.store.blocks.get(HASH)
+    assert block is not None
+    made.store.blocks.add(block.found, NOW_MS)
+    made.store.post(old, NOW_MS)
+    made.store.blocks.write(block, NOW_MS)
+    made.see(-1)
+    assert made.see(1) == [("orphaned", "immature")]
+    assert (made.of("ann", "immature"), made.of("bob", "immature")) == (ANN, BOB)
+    assert verify(pool.shares, books).differences == ()
+    books.close()

@@ -95,7 +95,8 @@ def test_a_block_that_the_book_has_not_read_is_submitted(tmp_path: Path) -> None
     add_found(shares, "a" * 64, None, 100)
     add_found(shares, "b" * 64, None, 101)
     ledger.execute(
-        "INSERT INTO block VALUES (?, 1, NULL, 100, ?, 'mature', 1, 101, 5000, ?, ?)",
+        "INSERT INTO block (hash, found_id, share_id, height, account, state, activations, confirmations,"
+        " value_msat, found_ms, updated_ms) VALUES (?, 1, NULL, 100, ?, 'mature', 1, 101, 5000, ?, ?)",
         ("a" * 64, ADDRESS, NOW_MS, NOW_MS),
     )
     queries = Queries(tmp_path)

@@ -13,7 +13,7 @@ from pool.shares import Window, cut, weights
 from pool.store.blocks import FoundBlock
 from pool.store.database import connect, connect_to_read
 from pool.store.shares import Found, ShareStore
-from pool.store.windows import ShareWindows
+from pool.store.windows import PotWindows, ShareWindows
 from stratum.ports import Share
 from stratum.units import MAX_TARGET, Height, Target
 
@@ -34,7 +34,7 @@ def log(tmp_path: Path) -> Iterator[Path]:
     connection.close()
 
 
-def window(reader: ShareWindows, last_id: int, size: Fraction) -> Window:
+def window(reader: PotWindows, last_id: int, size: Fraction) -> Window:
     return cut(reader.chunks(last_id), reader.rows, size, last_id)
 
 
@@ -48,24 +48,24 @@ def raw(last_id: int) -> Sequence[RawShare]:
 def test_a_window_is_the_same_for_any_length_of_chunks(log: Path, chunk_rows: int, size: Fraction) -> None:
     reader = ShareWindows(connect_to_read(log, "shares"), chunk_rows=chunk_rows, kept_chunks=3)
     for last_id in (30, 15, 1):
-        by_account, denominator = weights(window(reader, last_id, size))
+        by_account, denominator = weights(window(reader.pot("pool"), last_id, size))
         scores = {name: Fraction(weight, denominator) for name, weight in by_account.items()}
         assert scores == recount(raw(last_id), size).scores
 
 
 def test_chunks_cover_the_log_once_newest_first(log: Path) -> None:
     reader = ShareWindows(connect_to_read(log, "shares"), chunk_rows=8)
-    chunks = list(reader.chunks(29))
+    chunks = list(reader.pot("pool").chunks(29))
     assert [(chunk.first_id, chunk.last_id) for chunk in chunks] == [(24, 29), (16, 23), (8, 15), (0, 7)]
     assert sum(part.count for chunk in chunks for part in chunk.slices) == 29
 
 
 def test_shares_that_come_later_are_seen_and_finished_chunks_are_not_read_again(log: Path) -> None:
     reader = ShareWindows(connect_to_read(log, "shares"), chunk_rows=8)
-    before = list(reader.chunks(30))
+    before = list(reader.pot("pool").chunks(30))
     writer = connect(log, "shares")
     ShareStore(writer, 0).write([share(number) for number in range(31, 41)], {})
-    after = list(reader.chunks(40))
+    after = list(reader.pot("pool").chunks(40))
     assert sum(part.count for chunk in after for part in chunk.slices) == 40
     assert after[-1] is before[-1]
     writer.close()
@@ -81,17 +81,17 @@ def test_preparing_sums_finished_chunks_one_by_one_from_the_newest(log: Path) ->
         reader.prepare()
         sums.append(sum("GROUP BY" in statement for statement in statements))
     assert sums == [1, 2, 3, 3, 3]
-    assert len(list(reader.chunks(23))) == 3
+    assert len(list(reader.pot("pool").chunks(23))) == 3
     assert sum("GROUP BY" in statement for statement in statements) == 3
 
 
 def test_the_oldest_chunk_is_forgotten_first(log: Path) -> None:
     connection = connect_to_read(log, "shares")
     reader = ShareWindows(connection, chunk_rows=4, kept_chunks=3)
-    list(reader.chunks(30))
+    list(reader.pot("pool").chunks(30))
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
-    chunks = reader.chunks(27)
+    chunks = reader.pot("pool").chunks(27)
     for _ in range(3):
         next(chunks)
     assert statements == []
@@ -100,7 +100,7 @@ def test_the_oldest_chunk_is_forgotten_first(log: Path) -> None:
 def test_nothing_is_prepared_of_an_empty_log(tmp_path: Path) -> None:
     reader = ShareWindows(connect(tmp_path, "shares"))
     reader.prepare()
-    assert list(reader.chunks(0)) == []
+    assert list(reader.pot("pool").chunks(0)) == []
     assert reader.share_at(10**15) == 0
 
 
@@ -108,7 +108,7 @@ def test_a_chunk_that_lost_all_its_shares_is_left_out(tmp_path: Path) -> None:
     connection = connect(tmp_path, "shares")
     connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('share', 100)")
     ShareStore(connection, 0).write([share(1)], {})
-    chunks = list(ShareWindows(connection, chunk_rows=8).chunks(101))
+    chunks = list(ShareWindows(connection, chunk_rows=8).pot("pool").chunks(101))
     assert [(chunk.first_id, chunk.last_id) for chunk in chunks] == [(96, 101)]
     connection.close()
 

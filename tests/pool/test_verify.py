@@ -85,7 +85,8 @@ def test_honest_books_are_right_and_the_report_counts_what_was_checked(pool: Poo
     assert report.differences == ()
     assert report.ok
     assert dict(report.checked) == {
-        "journal entries": 18,
+        "policies": 2,
+        "journal entries": 20,
         "postings": report.checked["postings"],
         "rewards counted again share by share": 3,
         "balances": len(pool.store.balances()),
@@ -138,11 +139,11 @@ TAMPERED: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "the recorded window": (
         f"{REWARD}: the window's score is 7, the share log says 2",
-        (f"UPDATE journal SET memo = json_set(memo, '$.window.score', '7') WHERE key = '{REWARD}'",),
+        (f"UPDATE journal SET memo = json_set(memo, '$.parts[0].window.score', '7') WHERE key = '{REWARD}'",),
     ),
     "the window's end": (
-        f"{REWARD}: the window ends with share 5, the winning one is 4",
-        (f"UPDATE journal SET memo = json_set(memo, '$.window.last_id', 5) WHERE key = '{REWARD}'",),
+        f"{REWARD}: the window's last_id is 5, the share log says 4",
+        (f"UPDATE journal SET memo = json_set(memo, '$.parts[0].window.last_id', 5) WHERE key = '{REWARD}'",),
     ),
     "the recorded recovery": (
         f"{REWARD}: recovers other amounts than its reversals left",

@@ -143,7 +143,8 @@ class Running:
         add_found(self.shares, "a" * 64, 30, 840_000)
         add_found(self.shares, "b" * 64, 65, 840_001)
         self.ledger.executemany(
-            "INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, 1, ?, 312500000000, ?, ?)",
+            "INSERT INTO block (hash, found_id, share_id, height, account, state, activations, confirmations,"
+            " value_msat, found_ms, updated_ms) VALUES (?, ?, ?, ?, ?, ?, 1, ?, 312500000000, ?, ?)",
             [
                 ("a" * 64, 1, 30, 840_000, ADDRESS, "mature", 120, NOW_MS, NOW_MS),
                 ("b" * 64, 2, 65, 840_001, NAME, "immature", 40, NOW_MS, NOW_MS),

@@ -1,0 +1,76 @@
+"""Policies: by which scheme and terms the blocks of a pot are divided, and what names them for good."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+import attrs
+
+
+class Scheme(StrEnum):
+    """How the blocks of a pot are divided."""
+
+    PPLNS = "pplns"  # the newest shares worth X blocks, each by the difficulty of its own time
+    TIDES = "tides"  # the newest shares worth X blocks, all by the difficulty of the block
+    PROP = "prop"  # the shares since the pot's last block
+    SOLO = "solo"  # all to who found it
+
+
+HOPPABLE = frozenset({Scheme.PROP, Scheme.TIDES})
+"""Schemes in which a share is worth more at some moments than at others, which who comes and goes can use."""
+
+
+@attrs.frozen
+class Policy:
+    """How blocks are divided.
+
+    Attributes:
+        window: X, in units of network work; a decimal is taken exactly.  Without meaning to PROP and SOLO.
+        fee_bps: the pool's fee in basis points.
+        scheme: the rule.
+    """
+
+    window: Fraction = attrs.field(converter=Fraction)
+    fee_bps: int
+    scheme: Scheme = Scheme.PPLNS
+
+    @property
+    def terms(self) -> dict[str, str | int]:
+        """What miners are promised, as plain data; a window only where the scheme has one."""
+        found: dict[str, str | int] = {"scheme": self.scheme.value, "fee_bps": self.fee_bps}
+        if self.scheme in {Scheme.PPLNS, Scheme.TIDES}:
+            found["window"] = str(self.window)
+        return found
+
+    @property
+    def text(self) -> str:
+        """The terms as canonical JSON: sorted keys, no spaces."""
+        return json.dumps(self.terms, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> str:
+        """Hex SHA-256 of the text: the name under which each reward says what it was divided by."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def policy_of(terms: Mapping[str, Any]) -> Policy:
+    """The policy with these terms.  Books from before there was a choice name no scheme.
+
+    Raises:
+        KeyError, ValueError: they are not the terms of a policy.
+    """
+    scheme = Scheme(terms.get("scheme", Scheme.PPLNS))
+    return Policy(Fraction(terms.get("window", 1)), int(terms["fee_bps"]), scheme)
+
+
+@attrs.frozen
+class Term:
+    """A policy in force.  Attributes: the policy; the log id after which shares are mined under it."""
+
+    policy: Policy
+    after_share: int

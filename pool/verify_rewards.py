@@ -1,0 +1,121 @@
+"""The audit of rewards: policies followed through the journal, every division made again from the raw log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from payouts.money import Msat
+from pool import ledger
+from pool.rewards.policy import Term, policy_of
+from pool.rewards.recount import RawPart, divided_again, recount_parts
+from pool.store.audit import Audit, BlockRow, JournalRow
+from pool.store.policies import policy_entry, term_of
+
+
+class RewardAudit:
+    """Goes through the journal beside the rest of the audit, and keeps the policies that it meets.
+
+    Args:
+        audit: the files.
+        wrong: told each difference, in a sentence.
+    """
+
+    def __init__(self, audit: Audit, wrong: Callable[[str], None]) -> None:
+        self._audit = audit
+        self._wrong = wrong
+        self._terms: dict[str, list[Term]] = {}
+        self._by_reward: dict[str, list[Term]] = {}
+
+    def adopt(self, row: JournalRow, memo: Mapping[str, Any]) -> None:
+        """A policy comes into force: its hash is right, and it follows the one before it."""
+        pot, term = str(memo["pot"]), term_of(memo)
+        known = self._terms.setdefault(pot, [])
+        if memo != policy_entry(pot, len(known), term).memo or row.postings:
+            self._wrong(f"{row.key}: is not the next policy of its pot with the hash of its terms")
+        if term.after_share < (known[-1].after_share if known else 0) or (not known and term.after_share):
+            self._wrong(f"{row.key}: begins at share {term.after_share}, which an earlier policy holds for")
+        known.append(term)
+
+    def postings(
+        self,
+        key: str,
+        memo: Mapping[str, Any],
+        block: BlockRow,
+        residual: int,
+        owed: Mapping[str, int],
+    ) -> list[ledger.Posting]:
+        """What a reward should have written.
+
+        Args:
+            key: of the entry.
+            memo: of the entry.
+            block: as the books have it.
+            residual: of the pot before the entry, msat.
+            owed: by account, what is kept of earlier rewards of this block that were reversed, msat.
+        """
+        last_id = self._last_id(block)
+        terms = self._terms_for(memo, block)
+        parts = recount_parts(self._audit.pot(block.pot), terms, last_id)
+        self._compare_parts(key, memo, parts)
+        value = int(memo["value_msat"])
+        if value != block.value_msat:
+            self._wrong(f"{key}: divides {value} msat, the block pays {block.value_msat}")
+        credits_, fee, left_over = divided_again(parts, value, residual, block.account)
+        kept = {account: min(part, owed.get(account, 0)) for account, part in credits_.items()}
+        recovered = {account: str(part) for account, part in kept.items() if part}
+        if recovered != memo["recovered_msat"]:
+            self._wrong(f"{key}: recovers other amounts than its reversals left")
+        sides = {ledger.miner(name, "immature"): kept[name] - part for name, part in credits_.items()}
+        sides[ledger.IMMATURE] = value
+        sides[ledger.POOL_FEE] = -fee
+        sides[ledger.residual(block.pot)] = residual - left_over
+        sides[ledger.ORPHAN_LOSS] = -sum(kept.values())
+        return [ledger.Posting(account, Msat(amount)) for account, amount in sides.items()]
+
+    def _last_id(self, block: BlockRow) -> int:
+        if block.share_id is not None:
+            return block.share_id
+        return self._audit.pot(block.pot).share_before(block.found_id)
+
+    def _terms_for(self, memo: Mapping[str, Any], block: BlockRow) -> list[Term]:
+        """The policies of the block's pot; a block that comes back is divided as it was the first time."""
+        first = self._by_reward.get(block.hash)
+        if first is None:
+            old = "parts" not in memo  # from before policies were written down
+            known = self._terms.get(block.pot, [])
+            first = [Term(policy_of(memo["policy"]), 0)] if old else list(known)
+            self._by_reward[block.hash] = first
+        if not first:
+            raise ValueError(f"pot {block.pot} has no policy yet")
+        return first
+
+    def _compare_parts(self, key: str, memo: Mapping[str, Any], parts: list[RawPart]) -> None:
+        noted = memo.get("parts", [memo])
+        if len(noted) != len(parts):
+            self._wrong(f"{key}: divides among {len(noted)} policies instead of {len(parts)}")
+            return
+        for there, part in zip(noted, parts, strict=True):
+            policy = part.term.policy
+            if policy_of(there["policy"]) != policy or there.get("policy_hash", policy.hash) != policy.hash:
+                self._wrong(f"{key}: is divided by another policy than the one in force, {policy.text}")
+            self._compare_window(key, there["window"], part)
+
+    def _compare_window(self, key: str, window: Mapping[str, Any] | None, part: RawPart) -> None:
+        counted = part.counted
+        if window is None or counted is None:
+            if (window is None) is not (counted is None):
+                self._wrong(f"{key}: only one of books and policy has a window")
+            return
+        border = counted.border and {"share_id": counted.border[0], "part": str(counted.border[1])}
+        found = {
+            "last_id": part.last_id,
+            "first_id": counted.first_id,
+            "full": counted.full,
+            "score": str(sum(counted.scores.values(), Fraction(0))),
+            "border": border,
+        }
+        for name, value in found.items():
+            if window[name] != value:
+                self._wrong(f"{key}: the window's {name} is {window[name]}, the share log says {value}")
