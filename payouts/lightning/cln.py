@@ -96,12 +96,14 @@ class ClnNode:
         """See LightningNode; nothing is sent while an earlier xpay may be at work."""
         try:
             before = await self._state(payment_hash)
-            if before is not None or self._may_be_at_work(payment_hash, sent_by_us_only=True):
-                return before or PayUnknown("an earlier attempt may still be at work")
         except NodeUnavailable as unavailable:
             return PayUnknown(str(unavailable))
+        if before is not None:
+            return before
         if (reason := await objection(self, invoice)) is not None:
             return PayUnknown(reason)
+        if self._may_be_at_work(payment_hash, None):  # from here on nothing is awaited until it is remembered
+            return PayUnknown("an earlier attempt may still be at work")
         return await self._send(invoice, payment_hash, max_fee)
 
     async def _send(self, invoice: str, payment_hash: str, max_fee: Msat) -> PayOutcome:
@@ -134,7 +136,7 @@ class ClnNode:
         state = self._definite(attempts, payment_hash)
         if state is not None:
             return state
-        if self._may_be_at_work(payment_hash, sent_by_us_only=False):
+        if self._may_be_at_work(payment_hash, self._began_s):
             return PayUnknown("an attempt may still be at work")
         if attempts:
             return PayFailed("all attempts failed")
@@ -142,9 +144,14 @@ class ClnNode:
             return PayFailed("the invoice expired before it could be paid")
         return PayUnknown("Core Lightning never heard of it", idle=True)
 
-    def _may_be_at_work(self, payment_hash: str, *, sent_by_us_only: bool) -> bool:
-        """Whether an xpay may be running: one of ours, or one that a process before this one has left."""
-        sent_s = self._sent_s.get(payment_hash, None if sent_by_us_only else self._began_s)
+    def _may_be_at_work(self, payment_hash: str, otherwise_s: float | None) -> bool:
+        """Whether an xpay of a payment may be running.
+
+        Args:
+            payment_hash: whose.
+            otherwise_s: when one may have begun that a process before this one has asked for.
+        """
+        sent_s = self._sent_s.get(payment_hash, otherwise_s)
         return sent_s is not None and self._clock.seconds() < sent_s + self._options.quiet_s
 
     def _remember(self, payment_hash: str) -> None:

@@ -107,8 +107,7 @@ class NodeHttp:
         except (CancelledError, NodeUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - whatever HTTP and TLS can fail with; texts may hold the URL
-            name = type(error).__name__
-            raise NodeUnavailable(f"the node did not answer {ask.what} ({name})") from None
+            raise NodeUnavailable(f"the node did not answer {ask.what} ({_kind(error)})") from None
 
     async def _exchange(self, ask: Ask, until: Callable[[Any], bool] | None) -> Answer:
         headers, body = Headers({name: [value] for name, value in self._headers.items()}), ask.body()
@@ -120,6 +119,15 @@ class NodeHttp:
         reader = _Reader(until)
         response.deliverBody(reader)  # type: ignore[no-untyped-call] # Twisted's interface has no types
         return Answer(response.code, await reader.document)
+
+
+def _kind(error: Exception) -> str:
+    """What kind of fault it was: the innermost one of those that Twisted wraps."""
+    reasons = getattr(error, "reasons", None)
+    while reasons:
+        error = reasons[0].value
+        reasons = getattr(error, "reasons", None)
+    return "TimeoutError" if isinstance(error, CancelledError) else type(error).__name__
 
 
 @implementer(IBodyProducer)
