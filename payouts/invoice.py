@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -34,6 +35,7 @@ _KEY_GROUPS: Final = 53
 _NUMBER_GROUPS: Final = 12  # of an expiry or a delay: 60 bits, so that every sum stays within 63
 _FIXED: Final = {"p": _HASH_GROUPS, "s": _HASH_GROUPS, "h": _HASH_GROUPS, "n": _KEY_GROUPS}
 _KNOWN: Final = "pshndxc9"
+_COMPRESSED: Final = (2, 3)  # the first byte of a public key
 _HOP_BYTES: Final = 51  # key 33, channel 8, base fee 4, proportional fee 4, delay 2
 
 
@@ -96,6 +98,7 @@ class Invoice:
     features: frozenset[int]
 
 
+@lru_cache(maxsize=64)  # a claim's invoice is read by whoever takes it and once more by whoever sends it
 def decode(text: str) -> Invoice:
     """Read an invoice.
 
@@ -180,6 +183,8 @@ def _route(content: Sequence[int]) -> tuple[Hop, ...]:
 
 
 def _hop(data: bytes) -> Hop:
+    if data[0] not in _COMPRESSED:
+        raise InvoiceMalformed("the invoice has a malformed route hint")
     return Hop(
         node_id=data[:33].hex(),
         channel=int.from_bytes(data[33:41], "big"),

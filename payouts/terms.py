@@ -13,6 +13,7 @@ from payouts.planner import FeePolicy, max_fee
 # BOLT 9: required (even) features that every node can honour: onion, payment secret, several parts; metadata
 # (48) is not among them, since Electrum refuses it and the hold would last until the invoice expires
 PAYABLE_FEATURES: Final = frozenset({8, 14, 16})
+LONGEST_VALID_S: Final = 366 * 86_400  # while an invoice is valid, its payment may have to be held
 
 
 @attrs.frozen
@@ -28,6 +29,7 @@ class Terms:
         own_nodes: public keys (66 hex digits) that are ours and never paid.
         margin_s: seconds that the invoice must still be valid.
         max_final_cltv: most blocks that the last hop may ask for: they bound how long money can be stuck.
+        max_cltv: most blocks that the last hop and a private route to it may ask for together.
     """
 
     network: Network
@@ -38,6 +40,7 @@ class Terms:
     own_nodes: frozenset[str] = frozenset()
     margin_s: int = 10
     max_final_cltv: int = 1008
+    max_cltv: int = 2016
 
 
 @attrs.frozen
@@ -64,9 +67,19 @@ def check(invoice: Invoice, terms: Terms) -> Good | Bad:
     if reason is not None:
         return Bad(reason)
     fee = max_fee(terms.fees, amount)
-    if invoice.hints and min(hint_fee(hint, amount) for hint in invoice.hints) > fee:
-        return Bad("the invoice's private route costs more than this pool pays in fees")
-    return Good(amount, fee)
+    reason = _route_objection(invoice, amount, fee, terms)
+    return Good(amount, fee) if reason is None else Bad(reason)
+
+
+def _route_objection(invoice: Invoice, amount: Msat, fee: Msat, terms: Terms) -> str | None:
+    """Why none of the private routes will do; one that does is enough, and so is naming none."""
+    cheap = [hint for hint in invoice.hints if hint_fee(hint, amount) <= fee]
+    if invoice.hints and not cheap:
+        return "the invoice's private route costs more than this pool pays in fees"
+    longest = terms.max_cltv - invoice.final_cltv
+    if cheap and all(sum(hop.cltv_delta for hop in hint) > longest for hint in cheap):
+        return "the invoice's private route may lock the payment for too long"
+    return None
 
 
 def _amount_objection(amount: Msat, terms: Terms) -> str | None:
@@ -84,6 +97,7 @@ def _objection(invoice: Invoice, terms: Terms) -> str | None:
     objections = (
         (invoice.network is not terms.network, "the invoice is for another network"),
         (invoice.expires_s < terms.now_s + terms.margin_s, "the invoice has expired or is about to"),
+        (invoice.expires_s > terms.now_s + LONGEST_VALID_S, "the invoice is valid for more than a year"),
         (invoice.final_cltv > terms.max_final_cltv, "the invoice may lock the payment for too long"),
         (invoice.payee in terms.own_nodes, "the invoice is this pool's own"),
         (bool(required - PAYABLE_FEATURES), "the invoice requires a feature that this pool does not know"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from payouts import bech32
 from payouts.errors import InvoiceMalformed
-from payouts.invoice import Hop, Network, decode, digest, second_opinion
+from payouts.invoice import Hop, Network, decode, digest, proves, second_opinion
 from payouts.money import Msat
 from tests.payouts.invoices import (
     MADE_S,
@@ -128,6 +128,11 @@ def test_a_cut_route_hint_is_refused() -> None:
         decode(write(Draft(extra=(("r", (0,) * 80),))))
 
 
+def test_a_route_hint_through_what_is_no_public_key_is_refused() -> None:
+    with pytest.raises(InvoiceMalformed, match="route hint"):
+        decode(write(Draft(hints=((attrs.evolve(HOP, node_id="04" + "11" * 32),),))))
+
+
 def test_an_oversized_expiry_is_refused() -> None:
     with pytest.raises(InvoiceMalformed, match="oversized"):
         decode(write(Draft(extra=(("x", (1,) * 13),))))
@@ -180,6 +185,9 @@ def test_a_second_decoder_that_fails_does_not_agree() -> None:
 
 def test_a_preimage_proves_its_payment_hash() -> None:
     assert digest(preimage(5)) == payment_hash(5)
+    assert proves(preimage(5), payment_hash(5))
+    for text in (preimage(6), preimage(5)[2:], preimage(5) + "00", "zz" * 32, ""):
+        assert not proves(text, payment_hash(5))
 
 
 @given(

@@ -21,7 +21,7 @@ from pool.lightning import lightning_node
 from pool.regtest import wallet
 from pool.regtest.processes import wait_until
 from pool.regtest.rig import CHANNEL_SAT, Rig
-from tests.contracts.lightning import InspectableContract
+from tests.contracts.lightning import InspectableContract, InspectableRig
 from tests.payouts.invoices import Draft, write
 from tests.regtest.payer_reactor import reactor, rest, run
 
@@ -66,7 +66,7 @@ class TestElectrumOnRealDaemons(InspectableContract):
     def _daemons(self, rig: Rig) -> None:
         self._rig = rig
 
-    def make_rig(self) -> RealRig:
+    def make_rig(self) -> InspectableRig:
         return RealRig(self._rig, node_of(self._rig))
 
 
