@@ -10,7 +10,7 @@ from payouts import lnurl
 from payouts.errors import InvoiceMalformed
 from payouts.invoice import Network, decode, second_opinion
 from payouts.money import Sat
-from payouts.planner import FeePolicy
+from payouts.planner import FeePolicy, bearers
 from payouts.ports import Claim, Intent, NotTaken
 from payouts.terms import Bad, Terms, check
 
@@ -81,12 +81,14 @@ def judge(claim: Claim, terms: ClaimTerms, own_nodes: frozenset[str], now_ms: in
         return NotTaken(checked.reason)
     if terms.second_decoder and not second_opinion(claim.invoice, invoice):
         return NotTaken("the invoice can be read in more than one way")
+    max_fee, pool_fee = bearers(terms.fees, checked.max_fee)
     intent = Intent(
         claim=claim,
         payment_hash=invoice.payment_hash,
         amount=checked.amount,
-        max_fee=checked.max_fee,
+        max_fee=max_fee,
         invoice_expires_s=invoice.expires_s,
+        pool_fee=pool_fee,
     )
     token = lnurl.make_token(terms.server_key, claim.account, claim.token_expires_s)
     return Judged(intent, lambda taken: lnurl.k1_hash(lnurl.k1(terms.server_key, token, taken)))

@@ -17,10 +17,22 @@ DUST: Final = Sat(546)  # the highest dust limit of the payable output types (P2
 
 @attrs.frozen
 class FeePolicy:
-    """The most that a Lightning payment may cost: a base and so many millionths of its amount."""
+    """The most that a Lightning payment may cost: a base and so many millionths of its amount.
+
+    Attributes:
+        base: whatever the amount.
+        ppm: millionths of the amount.
+        by_pool: the pool bears the routing fee; else it comes off the miner's balance.
+    """
 
     base: Msat
     ppm: int
+    by_pool: bool = False
+
+
+def bearers(policy: FeePolicy, fee: Msat) -> tuple[Msat, Msat]:
+    """A greatest fee divided into the miner's part and the pool's part."""
+    return (Msat(0), fee) if policy.by_pool else (fee, Msat(0))
 
 
 def max_fee(policy: FeePolicy, amount: Msat) -> Msat:
@@ -34,12 +46,13 @@ def max_fee(policy: FeePolicy, amount: Msat) -> Msat:
 
 
 def max_withdrawable(available: Msat, policy: FeePolicy, cap: Sat) -> Sat:
-    """The largest whole amount that the balance covers together with its worst fee; 0 when there is none."""
+    """The largest whole amount that the balance covers, with its worst fee if the miner bears that."""
     low, high = 0, min(int(cap), available // MSAT_PER_SAT)
     while low < high:
         middle = (low + high + 1) // 2
         amount = to_msat(Sat(middle))
-        if amount + max_fee(policy, amount) <= available:
+        held_fee, _ = bearers(policy, max_fee(policy, amount))
+        if amount + held_fee <= available:
             low = middle
         else:
             high = middle - 1

@@ -23,6 +23,7 @@ from payouts.errors import NodeUnavailable
 from payouts.limits import NO_LIMITS, Fine, Limits, NotNow, TooMuch, told_to_wallets
 from payouts.money import Msat
 from payouts.ports import Book, Claim, ClaimInbox, Intent, LightningNode, NotTaken, PaymentState, Taken
+from payouts.pusher import Pusher, Pushes
 from payouts.watch import Watch
 
 _LAST_WORD_MS: Final = 2_000  # so long before its time is up, a claim that waits for the node is refused
@@ -71,6 +72,7 @@ class Sender:
         clock: for waiting.
         now_ms: Unix milliseconds.
         options: see SenderOptions.
+        pushes: for payouts to Lightning Addresses; None means no such payouts.
     """
 
     log = Logger()
@@ -83,6 +85,7 @@ class Sender:
         clock: IReactorTime,
         now_ms: Callable[[], int],
         options: SenderOptions,
+        pushes: Pushes | None = None,
     ) -> None:
         self._book = book
         self._inbox = inbox
@@ -95,6 +98,10 @@ class Sender:
         self._carrier = Carrier(book, node, clock, now_ms, self._patience, self._contact)
         overdue_ms = options.overdue_s * 1000
         self._watch = Watch(book, node, now_ms, options.limits, options.since_s, overdue_ms)
+        self._pusher = None
+        if pushes is not None:
+            self._push_every_s = pushes.options.every_s
+            self._pusher = Pusher(pushes, node, self._watch, options.terms, now_ms, self._carry)
         self._loops: list[Deferred[None]] = []
         self._running = False
 
@@ -107,6 +114,8 @@ class Sender:
         """Stop at once, and write nothing more.  What is under way is asked about at the next start."""
         self._running = False
         self._carrier.stop()
+        if self._pusher is not None:
+            self._pusher.stop()
         for each in self._loops:
             each.cancel()
 
@@ -126,6 +135,8 @@ class Sender:
         await self._insist(self._reconcile)
         self._run(self._every(self._options.watch_s, self._look_again))
         self._run(self._every(self._options.ruled_s, self._pick_up))
+        if self._pusher is not None:
+            self._run(self._pushes(self._pusher, self._push_every_s))
         while self._running:
             looked_at = await self._insist(self._take_claims)
             if self._running:
@@ -135,6 +146,25 @@ class Sender:
         while self._running:
             await self._sleep(seconds)
             await self._insist(step)
+
+    async def _pushes(self, pusher: Pusher, every_s: float) -> None:
+        while self._running:
+            soon = await self._insist(lambda: self._push(pusher))
+            await self._sleep(self._options.poll_s if soon else every_s)
+
+    async def _push(self, pusher: Pusher) -> bool:
+        """Begin pushes while no claim waits, and leave half of the places to claims that may come.
+
+        Returns:
+            Whether to look again soon.
+        """
+        room = max(1, self._options.open_in_all // 2) - self._carrier.under_way
+        if room <= 0 or self._inbox.unanswered(1):
+            return True
+        return pusher.begin(room) > 0
+
+    def _carry(self, payment_id: int) -> None:
+        self._carrier.carry(payment_id, ask_first=False)
 
     async def _insist(self, step: Callable[[], Any]) -> Any:
         """Do a step, and again with growing pauses while the node is lost or the book is in trouble."""

@@ -16,6 +16,7 @@ from payouts.limits import (
     TooMuch,
     Tripped,
     alarms,
+    allowed,
     told_to_wallets,
     weigh,
 )
@@ -122,6 +123,16 @@ class Watch:
                 reason=payment.reason,
                 amount_msat=payment.amount,
             )
+
+    def stopped(self) -> str | None:
+        """Why sending is stopped, or None."""
+        return self._book.stopped()
+
+    def allowed(self, account: str) -> Msat | None:
+        """The most that the limits leave for one more payment of an account; None when there are none."""
+        now_ms = self._now_ms()
+        spent = self._book.spent(account, now_ms - DAY_MS)
+        return allowed(self._book.flow(now_ms), spent, self._limits)
 
     def weigh(self, account: str, amount: Msat, cost: Msat) -> Fine | NotNow | TooMuch:
         """Whether one more payment may begin; trips the breaker when it must.

@@ -200,6 +200,25 @@ class LightningConfig(_Section):
         return self
 
 
+class PayoutsConfig(_Section):
+    """[payouts]: how much may leave over Lightning, who bears its fees, and who is paid unasked."""
+
+    account_day_sat: int | None = Field(default=None, ge=1)
+    day_sat: int | None = Field(default=None, ge=1)
+    in_flight_sat: int | None = Field(default=None, ge=1)
+    approve_above_sat: int | None = Field(default=None, ge=1)
+    hour_free_sat: int = Field(default=10_000_000, ge=1)
+    hour_times: int = Field(default=10, ge=1)
+    fee_alarm_ppm: int = Field(default=20_000, ge=1)
+    drift_sat: int = Field(default=100_000, ge=1)
+    float_most_sat: int | None = Field(default=None, ge=1)
+    unknown_after_s: int = Field(default=3600, ge=60)
+    fees_by: Literal["miner", "pool"] = "miner"
+    push_above_sat: int = Field(default=1_000, ge=1)
+    push_tries: int = Field(default=5, ge=1, le=100)
+    tor_proxy: str | None = Field(default=None, pattern=r"^[^\s:]+:[0-9]{1,5}$")
+
+
 class OnchainConfig(_Section):
     """[onchain]: the node's wallet that coinbases pay to and batches leave from."""
 
@@ -239,6 +258,7 @@ class Config(_Section):
     stratum: StratumConfig = StratumConfig()
     rewards: RewardsConfig = RewardsConfig()
     lightning: Annotated[LightningConfig | None, BeforeValidator(_withhold)] = None
+    payouts: PayoutsConfig = PayoutsConfig()
     onchain: OnchainConfig = OnchainConfig()
     web: WebConfig = WebConfig()
     metrics: MetricsConfig = MetricsConfig()

@@ -18,6 +18,7 @@ from pool import config as configuration
 from pool.config import Config
 from pool.errors import StoreError
 from pool.store import database
+from pool.store.operator import OperatorDesk
 from pool.store.queries import Queries
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -68,6 +69,11 @@ def limit_option(default: int) -> Callable[[Function], Function]:
     )
 
 
+def why_option(text: str) -> Callable[[Function], Function]:
+    """``--why TEXT`` (or ``--reason``): a reason that is written down."""
+    return click.option("--why", "--reason", "why", required=True, help=text)
+
+
 def load(config_path: Path) -> Config:
     """The configuration without its secrets: what reads or writes the store only needs none of them.
 
@@ -87,6 +93,18 @@ def open_file(directory: Path, name: str) -> sqlite3.Connection:
     if not path.exists():
         raise StoreError(f"{path} is not there yet: `sluice run` makes it")
     return database.connect_to_read(directory, name)
+
+
+def desk_to_write(config_path: Path) -> OperatorDesk:
+    """The operator's desk on the books, to write; a slip in --config shall not make empty books.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        StoreError: the books are not there yet.
+    """
+    directory = load(config_path).store.directory
+    open_file(directory, "ledger").close()
+    return OperatorDesk(database.connect(directory, "ledger"))
 
 
 @contextmanager

@@ -10,8 +10,10 @@ import click
 
 from payouts.money import Msat
 from payouts.ports import BatchState, PaymentState
+from pool.cli import rulings
 from pool.cli.common import (
     config_option,
+    desk_to_write,
     json_option,
     limit_option,
     load,
@@ -23,10 +25,10 @@ from pool.cli.common import (
     sat_text,
     short,
     time_text,
+    why_option,
 )
 from pool.config import Config
 from pool.errors import PoolError
-from pool.store import database
 from pool.store.operator import OperatorDesk, is_running
 from pool.store.queries import Queries
 from pool.web import words
@@ -45,14 +47,21 @@ def payouts() -> None:
 @config_option
 @json_option
 @click.option("--state", type=click.Choice(STATES), help="Only payments in this state.")
+@click.option("--unknown", is_flag=True, help="Only Lightning payments without an outcome, oldest first.")
 @limit_option(50)
-def payouts_list(config_path: Path, as_json: bool, state: str | None, limit: int) -> None:  # noqa: FBT001
+def payouts_list(
+    config_path: Path,
+    as_json: bool,  # noqa: FBT001
+    state: str | None,
+    unknown: bool,  # noqa: FBT001
+    limit: int,
+) -> None:
     """List payments over Lightning (L…) and on-chain batches (B…).
 
     When sending is stopped, the reason comes first.
     """
     desk = OperatorDesk(open_file(load(config_path).store.directory, "ledger"))
-    rows = desk.payments(state, limit)
+    rows = desk.without_outcome(limit) if unknown else desk.payments(state, limit)
     if as_json:
         print_json([attrs.asdict(row) for row in rows])
         return
@@ -71,8 +80,12 @@ def payouts_list(config_path: Path, as_json: bool, state: str | None, limit: int
             )
             for r in rows
         ],
-        empty="No payments yet." if state is None else f"No payment is {state}.",
+        empty=_none_of("unknown" if unknown else state),
     )
+
+
+def _none_of(state: str | None) -> str:
+    return "No payments yet." if state is None else f"No payment is {state}."
 
 
 @payouts.command("show")
@@ -105,6 +118,8 @@ def _shown(key: str, value: object) -> str:
         return f"{time_text(value * 1000)} UTC"
     if key.endswith("_msat") and isinstance(value, int):
         return f"{sat_text(Msat(value))} sat"
+    if key == "history" and isinstance(value, list):
+        return f"\n{'':19}".join(_event(each) for each in value)
     if isinstance(value, list):
         rows = [", ".join(map(str, v.values())) + " sat" if isinstance(v, dict) else str(v) for v in value]
         return f"\n{'':19}".join(rows)
@@ -112,8 +127,13 @@ def _shown(key: str, value: object) -> str:
     return text if len(text) <= LONG else f"{text[: LONG - 30]}… (--json shows all)"
 
 
+def _event(event: dict[str, Any]) -> str:
+    detail = "" if event["detail"] is None else f": {event['detail']}"
+    return short(f"{time_text(event['at_ms'])} {event['event']}{detail}", LONG - 20)
+
+
 @payouts.command("pause")
-@click.option("--why", required=True, help="What for; it is kept, and shown by `sluice payouts list`.")
+@why_option("What for; it is kept, and shown by `sluice payouts list`.")
 @config_option
 @json_option
 def payouts_pause(why: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
@@ -121,7 +141,7 @@ def payouts_pause(why: str, config_path: Path, as_json: bool) -> None:  # noqa: 
 
     Payments that are under way are still followed to their end; no new one is begun.
     """
-    _writing(config_path).pause(why, now_ms())
+    desk_to_write(config_path).pause(why, now_ms())
     if as_json:
         print_json({"sending_stopped": True})
         return
@@ -129,7 +149,7 @@ def payouts_pause(why: str, config_path: Path, as_json: bool) -> None:  # noqa: 
 
 
 @payouts.command("resume")
-@click.option("--why", required=True, help="What was found and mended; it is kept.")
+@why_option("What was found and mended; it is kept.")
 @config_option
 @json_option
 def payouts_resume(why: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
@@ -137,17 +157,11 @@ def payouts_resume(why: str, config_path: Path, as_json: bool) -> None:  # noqa:
 
     Look into the reason first: `sluice payouts list` shows it, docs/operations.md says what to do.
     """
-    ended = _writing(config_path).resume(why, now_ms())
+    ended = desk_to_write(config_path).resume(why, now_ms())
     if as_json:
         print_json({"sending_stopped": False, "stops_ended": ended})
         return
     click.echo(f"Sending goes on; {ended} stop(s) ended." if ended else "Sending was not stopped.")
-
-
-def _writing(config_path: Path) -> OperatorDesk:
-    directory = load(config_path).store.directory
-    open_file(directory, "ledger").close()  # a slip in --config shall not make an empty pool
-    return OperatorDesk(database.connect(directory, "ledger"))
 
 
 @click.command()
@@ -186,6 +200,19 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
         "assets_msat": str(sum(v for k, v in balances.items() if k.startswith("assets:"))),
         "owed_msat": str(-sum(v for k, v in balances.items() if k.startswith("liabilities:miners:"))),
         "sending_stopped": queries.sending_stopped(),
+        **_waiting(directory),
+    }
+
+
+def _waiting(directory: Path) -> dict[str, int]:
+    """Payments that wait for the operator: for approval, or for somebody to find out what became of them."""
+    try:
+        desk = OperatorDesk(open_file(directory, "ledger"))
+    except PoolError:
+        return {"awaiting_approval": 0, "without_outcome": 0}
+    return {
+        "awaiting_approval": desk.awaiting_approval(),
+        "without_outcome": len(desk.without_outcome(LONG)),
     }
 
 
@@ -207,6 +234,8 @@ def _lines(known: dict[str, Any]) -> list[str]:
         f"assets      {sat_text(Msat(int(known['assets_msat'])))} sat",
         f"owed        {sat_text(Msat(int(known['owed_msat'])))} sat to miners",
     ]
+    if known["awaiting_approval"]:
+        lines.append(f"approval    {known['awaiting_approval']} payments wait for `sluice payouts approve`")
     if known["sending_stopped"]:
         lines.append("SENDING IS STOPPED: `sluice payouts list` says why")
     return lines
@@ -216,4 +245,6 @@ def _counts(by_state: dict[str, int]) -> str:
     return ", ".join(f"{n} {state}" for state, n in by_state.items() if n) or "none yet"
 
 
+for command in rulings.COMMANDS:
+    payouts.add_command(command)
 COMMANDS: Final = (status, payouts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.endpoints import HostnameEndpoint
 
 from payouts.claims import ClaimTerms
 from payouts.errors import NodeUnavailable, RpcRefused
@@ -12,15 +13,18 @@ from payouts.invoice import Network
 from payouts.money import Msat, Sat, to_msat
 from payouts.onchain.batch import Batcher, BatcherOptions
 from payouts.onchain.bitcoind import BitcoindWallet, to_sat
-from payouts.planner import FeePolicy
+from payouts.outbound import Outbound, Rule, by_reactor
 from payouts.ports import PaymentState
+from payouts.pusher import Pushes, PushOptions
 from payouts.sender import Sender, SenderOptions
 from pool.accounts import payable_address
 from pool.chain.bitcoind import rpc_for_role, wallet_call
 from pool.config import Config, LightningConfig
 from pool.lightning import lightning_node
 from pool.metrics import PayerMetrics
+from pool.payable import fee_policy, limits_of
 from pool.roles.base import Context, Loops
+from pool.roles.granting import GRANT_EVERY_S, granting
 from pool.store.database import connect
 from pool.store.inbox import ClaimQueue, InboxReader
 from pool.store.ledger import LedgerStore
@@ -67,7 +71,9 @@ class PayerRole:
         self._loops.add("Making addresses", fill_stock, STOCK_EVERY_S)
         metrics = PayerMetrics()
         book = CountedBook(
-            connection, lambda account: payable_address(account, config.node.network) is not None
+            connection,
+            lambda account: payable_address(account, config.node.network) is not None,
+            config.payouts.push_tries,
         )
         book.count_with(metrics)
         self._batcher = Batcher(
@@ -82,6 +88,7 @@ class PayerRole:
         self._loops.add("Asking the wallet for its balance", look_at_wallet, BALANCES_EVERY_S)
         if config.lightning is not None:
             await self._start_lightning(config.lightning, book, connection, metrics)
+        self._loops.add("Answering wishes", await granting(context, connection), GRANT_EVERY_S)
 
     def _batches(self) -> BatcherOptions:
         onchain = self._context.config.onchain
@@ -103,18 +110,33 @@ class PayerRole:
         claims = ClaimQueue(InboxReader(await context.read("inbox")), connection, context.now_ms)
         options = SenderOptions(
             terms=claim_terms(context.config, lightning, context.server_key()),
+            limits=limits_of(context.config.payouts),
+            overdue_s=context.config.payouts.unknown_after_s,
             open_per_account=lightning.open_per_account,
             open_in_all=lightning.open_in_all,
             since_s=OperatorDesk(connection).answerable_since_s(context.now_ms()),
             poll_s=0.05,
         )
-        self._sender = Sender(book, claims, node, context.reactor, context.now_ms, options)
+        pushes = Pushes(book, self._strangers(), self._pushes(lightning))
+        self._sender = Sender(book, claims, node, context.reactor, context.now_ms, options, pushes)
         self._sender.start()
 
         async def look() -> None:
             metrics.outbound(await node.outbound())
 
         self._loops.add("Asking the Lightning node", look, BALANCES_EVERY_S)
+
+    def _strangers(self) -> Outbound:
+        """The only way from here to the open internet."""
+        reactor, proxy = self._context.reactor, None
+        if self._context.config.payouts.tor_proxy is not None:
+            host, _, port = self._context.config.payouts.tor_proxy.rpartition(":")
+            proxy = HostnameEndpoint(reactor, host, int(port))
+        return Outbound(reactor, Rule(by_reactor(reactor), proxy=proxy))
+
+    def _pushes(self, lightning: LightningConfig) -> PushOptions:
+        least = max(self._context.config.payouts.push_above_sat, lightning.minimum_sat)
+        return PushOptions(to_msat(Sat(least)))
 
     async def stop(self) -> None:
         """Stop sending; what is under way is on record as such, and asked about at the next start."""
@@ -132,7 +154,7 @@ def claim_terms(config: Config, lightning: LightningConfig, key: bytes) -> Claim
         network=NETWORKS[config.node.network],
         minimum=Sat(lightning.minimum_sat),
         maximum=Sat(lightning.maximum_sat),
-        fees=FeePolicy(to_msat(Sat(lightning.max_fee_base_sat)), lightning.max_fee_ppm),
+        fees=fee_policy(lightning, config.payouts),
         second_decoder=lightning.kind == "electrum",  # the other kinds decode the invoice themselves
     )
 

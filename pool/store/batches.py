@@ -15,10 +15,11 @@ from pool import ledger
 from pool.errors import LedgerError, StoreBusy
 from pool.store.database import transaction
 from pool.store.destinations import VALID, DestinationDesk
+from pool.store.flows import FlowReader
 from pool.store.ledger import LedgerStore
 
 
-class BatchBook:
+class BatchBook(FlowReader):
     """Batches and the breaker; every writing method is one transaction, on disk on return.
 
     Args:
@@ -30,7 +31,7 @@ class BatchBook:
     def __init__(
         self, connection: sqlite3.Connection, is_address: Callable[[str], bool], push_tries: int = TRIES
     ) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._destinations = DestinationDesk(connection)
         self._push_tries = push_tries
         self._ledger = LedgerStore(connection)
@@ -65,13 +66,6 @@ class BatchBook:
                 " (SELECT 1 FROM breaker WHERE resumed_ms IS NULL AND reason = ?1)",
                 (reason, now_ms),
             )
-
-    def stopped(self) -> str | None:
-        """Why sending is stopped, or None."""
-        row = self._connection.execute(
-            "SELECT reason FROM breaker WHERE resumed_ms IS NULL ORDER BY id LIMIT 1"
-        ).fetchone()
-        return None if row is None else str(row[0])
 
     # -------------------------------------------------------------------------------------- on-chain batches
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 
 import attrs
 
-from payouts.limits import DAY_MS, HOUR_MS, PAUSED, WEEK_MS
+from payouts.limits import DAY_MS, HOUR_MS, WEEK_MS
 from payouts.money import Msat
-from payouts.ports import Flow, Past, Payment
+from payouts.ports import Flow, Past
 from pool import ledger
-from pool.store import payment_rows
-from pool.store.batches import BatchBook
 from pool.store.payment_rows import OPEN
 
 
@@ -30,6 +27,13 @@ class FlowReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    def stopped(self) -> str | None:
+        """Why sending is stopped, or None."""
+        row = self._connection.execute(
+            "SELECT reason FROM breaker WHERE resumed_ms IS NULL ORDER BY id LIMIT 1"
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def flow(self, now_ms: int) -> Flow:
         """See payouts.ports.Book."""
@@ -78,30 +82,3 @@ class FlowReader:
             "SELECT balance_msat, outbound_msat, seen_ms FROM node_seen"
         ).fetchone()
         return None if row is None else NodeSeen(Msat(row[0]), Msat(row[1]), row[2])
-
-
-class FlowBook(BatchBook, FlowReader):
-    """The part of payouts.ports.Book that limits and operators' rulings are about."""
-
-    def note_node(self, balance: Msat, outbound: Msat, now_ms: int) -> None:
-        """See payouts.ports.Book."""
-        with self._transaction() as tx:
-            tx.execute(
-                "INSERT INTO node_seen (id, balance_msat, outbound_msat, seen_ms) VALUES (1, ?1, ?2, ?3)"
-                " ON CONFLICT (id) DO UPDATE SET balance_msat = ?1, outbound_msat = ?2, seen_ms = ?3",
-                (balance, outbound, now_ms),
-            )
-
-    def ruled(self) -> Sequence[Payment]:
-        """See payouts.ports.Book."""
-        rows = self._connection.execute(
-            f"{payment_rows.SELECT} WHERE ruling IS NOT NULL AND state IN (?, ?, ?) ORDER BY id", OPEN
-        )
-        return [payment_rows.payment_of(row) for row in rows]
-
-    def resumed_s(self) -> int:
-        """See payouts.ports.Book; an operator's own pause says nothing about the node."""
-        (resumed_ms,) = self._connection.execute(
-            "SELECT max(resumed_ms) FROM breaker WHERE substr(reason, 1, length(?1)) <> ?1", (PAUSED,)
-        ).fetchone()
-        return 0 if resumed_ms is None else int(resumed_ms) // 1000

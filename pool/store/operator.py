@@ -10,11 +10,13 @@ from typing import Final
 
 import attrs
 
+from payouts.limits import PAUSED
 from payouts.money import MSAT_PER_SAT
+from payouts.ports import PaymentState, Ruling
+from pool.errors import StoreError
+from pool.store import payment_rows
 from pool.store.database import transaction
 
-PAUSED: Final = "by the operator: "
-"""How the reason of an operator's own pause begins."""
 MOST_DIGITS: Final = 18
 """A row number with more does not fit SQLite's integers."""
 
@@ -35,7 +37,7 @@ class PaymentLine:
 
 
 class OperatorDesk:
-    """Reads payments of ``ledger.db``; ``resume`` writes."""
+    """Reads payments of ``ledger.db``; ``pause``, ``resume`` and ``rule`` write."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -49,17 +51,60 @@ class OperatorDesk:
         )
         return [PaymentLine(*row) for row in rows]
 
+    def without_outcome(self, limit: int) -> list[PaymentLine]:
+        """Lightning payments that may have left and have no definite outcome, oldest first."""
+        rows = self._connection.execute(
+            f"SELECT * FROM ({_LIGHTNING}) WHERE state IN ('sending', 'unknown')"  # noqa: S608
+            " ORDER BY created_ms LIMIT ?",
+            (limit,),
+        )
+        return [PaymentLine(*row) for row in rows]
+
+    def awaiting_approval(self) -> int:
+        """How many payments are held back until an operator has approved of them."""
+        row: tuple[int] = self._connection.execute(
+            "SELECT count(*) FROM payment WHERE state = 'reserved' AND held_back IS NOT NULL"
+            " AND ruling IS NULL"
+        ).fetchone()
+        return row[0]
+
+    def rule(self, number: str, ruling: Ruling, why: str, now_ms: int) -> None:
+        """Write down what the operator says to a payment; the payer acts on it.
+
+        Raises:
+            ValueError: the number has not the form L12.
+            StoreError: there is no such payment, or it is not in a state in which this can be said.
+        """
+        rail, row_id = _numbered(number)
+        if rail != "L":
+            raise ValueError("only Lightning payments (L and digits) wait for an operator's word")
+        with transaction(self._connection) as tx:
+            row = tx.execute(
+                "SELECT state, held_back, ruling FROM payment WHERE id = ?", (row_id,)
+            ).fetchone()
+            if row is None:
+                raise StoreError(f"there is no payment {number}: `sluice payouts list` has their numbers")
+            state, held_back, said = row
+            if ruling is Ruling.GIVEN_UP:
+                if state not in {PaymentState.SENDING, PaymentState.UNKNOWN}:
+                    raise StoreError(f"payment {number} is {state}: only one without an outcome is given up")
+            elif state != PaymentState.RESERVED or held_back is None or said is not None:
+                raise StoreError(f"payment {number} is {state} and waits for no approval")
+            tx.execute(
+                "UPDATE payment SET ruling = ?, ruling_why = ?, ruled_ms = ? WHERE id = ?",
+                (ruling, why, now_ms, row_id),
+            )
+            payment_rows.note(tx, row_id, f"{ruling} by the operator", why, now_ms)
+
     def show(self, number: str) -> dict[str, object] | None:
         """All that is known of one payment or batch, except its preimage; None when there is none.
 
         Raises:
             ValueError: the number has not the form L12 or B3.
         """
-        rail, digits = number[:1].upper(), number[1:]
-        if rail not in {"L", "B"} or not digits.isdecimal() or len(digits) > MOST_DIGITS:
-            raise ValueError("a payment's number is L and digits (Lightning) or B and digits (a batch)")
+        rail, row_id = _numbered(number)
         table = "payment" if rail == "L" else "batch"
-        cursor = self._connection.execute(f"SELECT * FROM {table} WHERE id = ?", (int(digits),))  # noqa: S608
+        cursor = self._connection.execute(f"SELECT * FROM {table} WHERE id = ?", (row_id,))  # noqa: S608
         row = cursor.fetchone()
         if row is None:
             return None
@@ -72,10 +117,23 @@ class OperatorDesk:
                 for account, address, amount in self._connection.execute(
                     "SELECT account, address, amount_sat FROM batch_output WHERE batch_id = ?"
                     " ORDER BY account",
-                    (int(digits),),
+                    (row_id,),
                 )
             ]
+        else:
+            known |= self._history(row_id)
         return known
+
+    def _history(self, payment_id: int) -> dict[str, object]:
+        """What a Lightning payment went through, and whose Lightning Address it is a push to."""
+        events = self._connection.execute(
+            "SELECT at_ms, event, detail FROM payment_event WHERE payment_id = ? ORDER BY id", (payment_id,)
+        )
+        history = [{"at_ms": at_ms, "event": event, "detail": detail} for at_ms, event, detail in events]
+        pushed = self._connection.execute(
+            "SELECT target FROM push WHERE payment_id = ?", (payment_id,)
+        ).fetchone()
+        return {"lightning_address": None if pushed is None else pushed[0], "history": history}
 
     def stops(self) -> list[tuple[str, int]]:
         """Why and since when sending is stopped; empty while it is not."""
@@ -108,6 +166,18 @@ class OperatorDesk:
             return tx.execute(
                 "UPDATE breaker SET resumed_ms = ?, resumed_why = ? WHERE resumed_ms IS NULL", (now_ms, why)
             ).rowcount
+
+
+def _numbered(number: str) -> tuple[str, int]:
+    """A payment's number taken apart: L or B, and the row.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    rail, digits = number[:1].upper(), number[1:]
+    if rail not in {"L", "B"} or not digits.isdecimal() or len(digits) > MOST_DIGITS:
+        raise ValueError("a payment's number is L and digits (Lightning) or B and digits (a batch)")
+    return rail, int(digits)
 
 
 def is_running(directory: Path, lock: str) -> bool:

@@ -11,14 +11,14 @@ from payouts.ports import NotTaken, Payment, Taken
 from payouts.pushing import Due, PushIntent, pause_ms
 from pool import ledger
 from pool.store.destinations import VALID, DestinationDesk
-from pool.store.flows import FlowBook
 from pool.store.payment_rows import OPEN, Begun, insert
+from pool.store.rulings import RulingBook
 
 _HASHES_AT_ONCE: Final = 500
 """How many values go into one query: SQLite's limit was 999 for a long time."""
 
 
-class PushBook(FlowBook):
+class PushBook(RulingBook):
     """Implements payouts.pushing.PushBook, and what all holds for Lightning have in common."""
 
     def pushes_due(self, threshold: Msat, now_ms: int, limit: int) -> Sequence[Due]:
