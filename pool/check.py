@@ -25,6 +25,7 @@ from pool.chain.node import CHAINS, ChainRefused, ChainUnavailable, WrongCredent
 from pool.config import Config
 from pool.errors import PoolError, StoreError
 from pool.lightning import CREDENTIALS, credential_objection, lightning_node
+from pool.pots import policies_of, warnings
 from pool.store.database import FILES, connect_to_read, schema_number
 from pool.store.operator import is_running
 
@@ -78,6 +79,7 @@ def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
         ("lightning credential", _lightning_credential(config, reactor)),
         *((what, _port(text, running, reactor)) for what, text, running in listens),
         ("public URL", _public_url(config.web.public_url, serving, reactor)),
+        ("rewards", _rewards(config)),
     ]
 
 
@@ -128,6 +130,11 @@ async def _databases(config: Config) -> str:
     if not versions:
         return "none yet: the pool never ran"
     return ", ".join(f"{name}.db" for name in versions) + " can be read"
+
+
+async def _rewards(config: Config) -> str:
+    found = [f"{pot}: {policy.text}" for pot, policy in policies_of(config).items()]
+    return "; ".join([*found, *warnings(config)])
 
 
 def _version(directory: Path, name: str) -> int:

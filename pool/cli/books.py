@@ -68,7 +68,7 @@ def blocks(config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT00
         print_json([attrs.asdict(row) for row in rows])
         return
     print_table(
-        ("height", "state", "conf", "sat", "found (UTC)", "by", "hash"),
+        ("height", "state", "conf", "sat", "found (UTC)", "pot", "by", "hash"),
         [
             (
                 r.height,
@@ -76,6 +76,7 @@ def blocks(config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT00
                 r.confirmations,
                 "?" if r.value_msat is None else sat_text(r.value_msat),
                 time_text(r.found_ms),
+                r.pot,
                 short(r.account),
                 f"…{r.hash[-NARROW:]}",  # the head of a block's hash is zeros
             )

@@ -25,7 +25,7 @@ def pool_document(facts: Facts, figures: PoolFigures) -> bytes:
             "network": facts.network,
             "stratum_url": facts.stratum_url,
             "stratum_ports": [_port(port) for port in facts.ports],
-            "scheme": "unit-pplns",
+            "scheme": facts.scheme.value,
             "window_blocks": str(facts.window),
             "fee_bps": facts.fee_bps,
             "maturity_confirmations": facts.maturity,
@@ -91,6 +91,7 @@ def _port(port: MinerPort) -> dict[str, object]:
         "minimum_difficulty": f"{port.minimum_difficulty:f}",
         "vardiff": port.vardiff,
         "purpose": port.purpose,
+        "terms": port.terms,
     }
 
 
@@ -114,6 +115,7 @@ def _block(block: BlockRow) -> dict[str, object]:
         "value_msat": None if block.value_msat is None else str(block.value_msat),
         "found_ms": block.found_ms,
         "effort": block.effort,
+        "pot": block.pot,
     }
 
 

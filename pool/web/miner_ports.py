@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 import attrs
 
 from pool.config import Config, PortConfig, StratumConfig
+from pool.pots import policies_of, pot_of
+from pool.web.terms import policy_words
+from pool.web.words import fee
 
 _NUMBER: Final = re.compile(r"^(?:tcp[46]?|ssl):(\d+)|:port=(\d+)")
 """Twisted's endpoint strings begin ``kind:port`` or carry ``port=``."""
@@ -26,6 +29,7 @@ class MinerPort:
         minimum_difficulty: the least that is given.
         vardiff: whether difficulty follows the machine from there.
         purpose: what it is for, in the operator's words; may be empty.
+        terms: how its blocks are divided, where that is not as in the rest of the pool; else empty.
     """
 
     url: str
@@ -33,6 +37,7 @@ class MinerPort:
     minimum_difficulty: Decimal
     vardiff: bool
     purpose: str
+    terms: str = ""
 
     @property
     def tls(self) -> bool:
@@ -53,11 +58,18 @@ def miner_ports(config: Config) -> tuple[MinerPort, ...]:
     found: dict[str, MinerPort] = {}
     for url, port in named:
         if url is not None:
-            found.setdefault(url, _port(url, port, stratum))
+            found.setdefault(url, attrs.evolve(_port(url, port, stratum), terms=_terms(port, config)))
     if not found:
         plain = PortConfig(endpoint="")
         return (_port(f"stratum+tcp://{host}:{_USUAL}", plain, stratum),)
     return tuple(found.values())
+
+
+def _terms(port: PortConfig, config: Config) -> str:
+    if port.scheme is None:
+        return ""
+    policy = policies_of(config)[pot_of(port)]
+    return f"{policy_words(policy)}; fee {fee(policy.fee_bps)}"
 
 
 def _url(host: str, port: PortConfig) -> str | None:

@@ -36,6 +36,7 @@ _PORT: Final = _object(
     minimum_difficulty=_DIFFICULTY,
     vardiff={"type": "boolean", "description": "whether difficulty follows the machine"},
     purpose={"type": "string", "description": "what the port is for; may be empty"},
+    terms={"type": "string", "description": "how its blocks are divided; empty: as the pool's"},
 )
 _POOL: Final = _object(
     name=_TEXT,
@@ -64,6 +65,7 @@ _BLOCK: Final = _object(
     value_msat=_MAYBE_AMOUNT,
     found_ms=_TIME,
     effort={"type": ["number", "null"]},
+    pot={"type": "string", "description": "whose shares it is divided among: pool, or a port's scheme"},
 )
 _ACCOUNT: Final = _object(
     account=_TEXT,

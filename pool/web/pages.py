@@ -11,9 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pool.accounts import payable_address
 from pool.store.activity import Hashrate, Worker
 from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
+from pool.store.policies import PolicyChange
 from pool.store.queries import Queries
 from pool.web import words
 from pool.web.ports import Facts
+from pool.web.terms import change_words
 from pool.web.withdraw import NothingNow, Offer
 
 HERE: Final = Path(__file__).parent
@@ -97,15 +99,16 @@ class Pages:
             "percent": words.percent,
             "short": words.short,
             "fee": words.fee,
+            "terms": change_words,
         }
 
     def pool(self, figures: PoolFigures, now_ms: int) -> str:
         """The front page."""
         return self._page("pool.html", now_ms, figures=figures)
 
-    def blocks(self, blocks: list[BlockRow], now_ms: int) -> str:
-        """The blocks that the pool found."""
-        return self._page("blocks.html", now_ms, blocks=blocks)
+    def blocks(self, blocks: list[BlockRow], policies: list[PolicyChange], now_ms: int) -> str:
+        """The blocks that the pool found, and the terms that divide them."""
+        return self._page("blocks.html", now_ms, blocks=blocks, policies=policies)
 
     def start(self, now_ms: int) -> str:
         """How to begin, with the button that makes an account."""

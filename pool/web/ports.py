@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Protocol
 
 import attrs
@@ -11,7 +12,9 @@ from twisted.internet.defer import Deferred
 
 from payouts.money import Msat, Sat, to_msat
 from pool.config import Config, Network
+from pool.rewards.policy import Policy, Scheme
 from pool.web.miner_ports import MinerPort, miner_ports
+from pool.web.terms import policy_words
 
 InThread = Callable[..., Deferred[Any]]
 """Runs a function with its arguments away from the reactor, as ``deferToThread`` does."""
@@ -49,6 +52,7 @@ class Facts:
         lightning_minimum: the least that Lightning pays; None when the pool does not pay over Lightning.
         link_minutes: how long a withdraw QR is valid.
         metrics: whether ``/metrics`` answers.
+        scheme: how the pool's blocks are divided.
     """
 
     name: str
@@ -62,11 +66,17 @@ class Facts:
     lightning_minimum: Sat | None
     link_minutes: int
     metrics: bool
+    scheme: Scheme = Scheme.PPLNS
 
     @property
     def stratum_url(self) -> str:
         """What most miners are pointed at: the first port."""
         return self.ports[0].url
+
+    @property
+    def rewards(self) -> str:
+        """How the pool's blocks are divided, in words."""
+        return policy_words(Policy(Fraction(self.window), self.fee_bps, self.scheme))
 
     @property
     def threshold_msat(self) -> Msat:
@@ -90,4 +100,5 @@ def facts_of(config: Config) -> Facts:
         lightning_minimum=None if lightning is None else Sat(lightning.minimum_sat),
         link_minutes=config.web.link_minutes,
         metrics=config.metrics.enabled,
+        scheme=config.rewards.scheme,
     )

@@ -112,7 +112,8 @@ class Site:
     async def blocks(self, request: IRequest) -> bytes:
         """Blocks that the pool found."""
         found = await self._in_thread(self._queries.blocks, BLOCKS)
-        return self._html(request, self._pages.blocks(found, self._now_ms()))
+        policies = await self._in_thread(self._queries.policies)
+        return self._html(request, self._pages.blocks(found, policies, self._now_ms()))
 
     @app.route("/start", methods=["GET"])
     def start(self, request: IRequest) -> bytes:

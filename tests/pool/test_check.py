@@ -223,5 +223,6 @@ def test_the_command_tries_everything_and_exits_1_when_something_fails(node: Sta
         "stratum port": False,
         "site's port": True,
         "public URL": True,
+        "rewards": True,
     }
     assert not (tmp_path / "data").exists()

@@ -17,6 +17,8 @@ from twisted.web.server import Request
 
 from pool.accounts import hash_secret
 from pool.config import Config
+from pool.rewards.policy import Policy, Scheme
+from pool.store.ledger import LedgerStore
 from pool.web.ports import facts_of
 from pool.web.site import ACCOUNTS_AT_ONCE
 from tests.pool.test_store_queries import ADDRESS, NOW_MS, add_shares
@@ -414,6 +416,7 @@ def test_the_api_lists_the_ports_as_it_says_it_does(running: Running) -> None:
         "minimum_difficulty": "65536",
         "vardiff": False,
         "purpose": "for rentals",
+        "terms": "",
     }
 
 
@@ -434,3 +437,18 @@ def test_facts_come_from_the_configuration() -> None:
 def test_pages_show_the_moment_they_were_made(running: Running) -> None:
     assert NOW_MS == 1_800_000_000_000
     assert "As of 2027-01-15 08:00 UTC" in running.ask("/").text
+
+
+def test_blocks_say_whose_they_are_and_changes_of_terms_are_announced(running: Running) -> None:
+    running.fill()
+    running.shares.execute("UPDATE found SET pot = 'solo' WHERE height = 840001")
+    store = LedgerStore(running.ledger)
+    store.adopt({"pool": Policy(8, 100), "solo": Policy(8, 50, Scheme.SOLO)}, 0, NOW_MS)
+    store.adopt({"pool": Policy(8, 150)}, 75, NOW_MS + 1)
+    text = outline(running.ask("/blocks").text).text
+    assert "solo" in text
+    newest, oldest = text.index("fee 1.5 %"), text.index("fee 1 %")
+    assert newest < oldest
+    assert "ports with scheme solo: solo: a block is its finder's alone" in text
+    assert Policy(8, 150).hash[:12] in text
+    assert [block["pot"] for block in running.ask("/api/v1/blocks").json["blocks"]] == ["solo", "pool"]
