@@ -24,6 +24,8 @@ from pydantic import (
 from pool.errors import ConfigError
 from pool.rewards.policy import Scheme
 
+LAST_FRONT_ID = 255
+"""A front id is the first byte of every extranonce1."""
 Network = Literal["mainnet", "testnet4", "signet", "regtest"]
 
 
@@ -120,7 +122,8 @@ class StratumConfig(_Section):
     listen: list[str] = ["tcp:3333"]
     port: list[PortConfig] = []
     tag: str = Field(default="/sluice/", max_length=40, pattern=r"^[\x20-\x7e]*$")
-    front_id: int = Field(default=0, ge=0, le=255)
+    front_id: int = Field(default=0, ge=0, le=LAST_FRONT_ID)
+    processes: int = Field(default=1, ge=1, le=32)
     start_difficulty: Decimal = Field(default=Decimal(10_000), gt=0)
     minimum_difficulty: Decimal = Field(default=Decimal("0.001"), gt=0)
     shares_per_minute: float = Field(default=12.0, gt=0)
@@ -131,6 +134,16 @@ class StratumConfig(_Section):
     job_interval_s: float = Field(default=30.0, gt=0)
     max_connections: int = Field(default=10_000, ge=1)
     max_connections_per_address: int = Field(default=2_000, ge=1)
+
+    @model_validator(mode="after")
+    def _ids_are_bytes(self) -> StratumConfig:
+        last = self.front_id + self.processes - 1
+        if last > LAST_FRONT_ID:
+            raise ValueError(
+                f"front_id = {self.front_id} and processes = {self.processes} need front ids up to {last},"
+                f" and they end at {LAST_FRONT_ID}: lower one of the two"
+            )
+        return self
 
     def ports(self) -> list[tuple[str, PortConfig]]:
         """Every port with the key that it stands under, for error messages."""

@@ -2,6 +2,7 @@
 
 A commit inside the reactor costs half of what handing it to a thread does, but a slow disk must not stall
 every miner: what commits wait for is timed, and while they wait long they are made in a thread of their own.
+A sibling that is writing is no slow disk: the reactor goes on, and looks again at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,7 +22,7 @@ from twisted.python.threadpool import ThreadPool
 from pool.chain import saved
 from pool.chain.node import SubmitResult, word_for
 from pool.chain.saved import SavedBlock
-from pool.errors import StoreError
+from pool.errors import StoreBusy, StoreError
 from pool.store.shares import Found, ShareStore
 from stratum.ports import Share, Solution
 
@@ -32,6 +33,10 @@ SLOW_IN_A_ROW: Final = 3
 TRIED_AGAIN_AFTER: Final = 200
 """So many batches later, the disk is given another chance."""
 RETRY_S: Final = 1.0
+AGAIN_S: Final = 0.0005
+"""Until a look at whether the sibling front is through; its commits take about as long."""
+SIBLING_S: Final = 10.0
+"""A sibling that is in the middle of one for so long has stalled: the batch is refused, the next one tries."""
 REMEMBERED: Final = 1_000
 """Blocks whose facts are kept, so that a share that is sent again is known as the block that it was."""
 
@@ -108,22 +113,39 @@ class ShareLog:
 
     def append(self, batch: Sequence[Share]) -> Deferred[None]:
         """See stratum.ports.ShareSink."""
-        if not self._pace.slow and not self._in_thread:
-            worked = self._cpu_timer()
-            try:
-                took = self._commit(batch)
-            except (StoreError, sqlite3.Error) as error:
-                self._failed(batch, error)
-                return fail(error)
-            self._pace.waited(took - (self._cpu_timer() - worked))
-            return succeed(None)
+        if self._pace.slow or self._in_thread:
+            return self._append_in_thread(batch)
+        done: Deferred[None] = Deferred()
+        self._append_here(batch, done, self._reactor.seconds() + SIBLING_S)
+        return done
+
+    def _append_here(self, batch: Sequence[Share], done: Deferred[None], until_s: float) -> None:
+        """Write now, or look again soon: waiting in place would keep the miners of this front waiting too."""
+        worked = self._cpu_timer()
+        try:
+            took = self._commit(batch, wait=False)
+            if took is None and self._reactor.seconds() >= until_s:
+                raise StoreBusy("another front has been writing for too long: has its process stalled?")
+        except (StoreError, sqlite3.Error) as error:
+            self._failed(batch, error)
+            done.errback(error)
+            return
+        if took is None:
+            self._reactor.callLater(AGAIN_S, self._append_here, batch, done, until_s)
+            return
+        self._pace.waited(took - (self._cpu_timer() - worked))
+        done.callback(None)
+
+    def _append_in_thread(self, batch: Sequence[Share]) -> Deferred[None]:
         if not self._threads.started:
             self._threads.start()
         self._in_thread += 1
         self._pace.handed_over()
-        done: Deferred[float] = deferToThreadPool(self._reactor, self._threads, self._commit, batch)
+        done: Deferred[float | None] = deferToThreadPool(
+            self._reactor, self._threads, self._commit, batch, wait=True
+        )
 
-        def ended(result: float | Failure) -> Failure | None:
+        def ended(result: float | Failure | None) -> Failure | None:
             self._in_thread -= 1
             if not isinstance(result, Failure):
                 return None
@@ -132,11 +154,12 @@ class ShareLog:
 
         return done.addBoth(ended)
 
-    def _commit(self, batch: Sequence[Share]) -> float:
-        """Seconds that it took."""
+    def _commit(self, batch: Sequence[Share], *, wait: bool) -> float | None:
+        """Seconds that it took; None when a sibling is writing, and we do not wait for it."""
         began = self._timer()
         found = {s.block_hash: self._found[s.block_hash] for s in batch if s.block_hash in self._found}
-        self._store.write(batch, found)
+        if not self._store.write(batch, found, wait=wait):
+            return None
         took = self._timer() - began
         self._times.commit_seconds(took)
         return took

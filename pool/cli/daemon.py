@@ -76,22 +76,26 @@ def make_server_key(directory: Path) -> Path:
 @click.command()
 @config_option
 @click.option("--role", type=click.Choice(list(SECRETS)), help="Run this role alone, in this process.")
+@click.option("--number", type=click.IntRange(min=0), help="Of several fronts, which one; the first is 0.")
 @click.option("--supervised", is_flag=True, hidden=True, help="Stop when standard input closes.")
-def run(config_path: Path, role: str | None, supervised: bool) -> None:  # noqa: FBT001 -- click's way
+def run(config_path: Path, role: str | None, number: int | None, supervised: bool) -> None:  # noqa: FBT001 -- click's way
     """Run the pool until Ctrl-C or SIGTERM.
 
     All roles run, each in a process of its own, and one that crashes is started again.  With --role, one of
-    them runs alone and reads no other role's secrets, for one system user per role.
+    them runs alone and reads no other role's secrets, for one system user per role.  With stratum.processes
+    above 1 there are as many fronts, and --number says which of them.
     """
     from pool import roles  # noqa: PLC0415 -- takes the real reactor, which no other command needs
 
+    if number is not None and role != "front":
+        raise click.UsageError("--number is for --role front: there is only one of every other role")
     config = configuration.load(config_path, None if role is None else SECRETS[role])
     make_server_key(config.store.directory)
     if role is None:
         for name in database.FILES:
             database.connect(config.store.directory, name).close()
         raise click.exceptions.Exit(roles.run_all(config, config_path))
-    raise click.exceptions.Exit(roles.run_one(config, role, supervised=supervised))
+    raise click.exceptions.Exit(roles.run_one(config, role, supervised=supervised, number=number or 0))
 
 
 @click.command()

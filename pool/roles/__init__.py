@@ -26,6 +26,7 @@ from pool.config import Config
 from pool.errors import ConfigError, PoolError
 from pool.metrics import prepare, process_ended
 from pool.polling import poll_quickly
+from pool.roles import fronts
 from pool.roles.base import Context, Role
 from pool.roles.book import BookRole
 from pool.roles.front import FrontRole
@@ -40,34 +41,45 @@ CHATTY: Final = ("twisted.web.client", "-")
 """Namespaces of Twisted that tell at level info of each connection that they open."""
 
 
-def run_one(config: Config, name: str, *, supervised: bool) -> int:
+def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> int:
     """Run one role in this process until it is told to stop; answers the exit status.
+
+    Args:
+        config: of the pool.
+        name: of the role.
+        supervised: whether to stop when standard input closes: the supervisor is gone.
+        number: of the front process, from 0; other roles have one process.
 
     Raises:
         StoreBusy: the role runs already on this store.
+        ConfigError: there is no such front process.
     """
     from twisted.internet import reactor  # noqa: PLC0415, TID251 -- the roles' entry takes the real one
 
     _log_to_stderr()
     # a front's replies wait for a commit: until then its sockets need not be looked at again
     poll_quickly(reactor, config.stratum.flush_ms / 1000 if name == "front" else 0.0)
-    log = Logger(namespace=f"sluice.{name}")
+    title = name
+    if name == "front":
+        title = fronts.name_of(config, number)
+        config = fronts.of_process(config, number)
+    log = Logger(namespace=f"sluice.{title}")
     status = 0
 
     def give_up(error: BaseException | None) -> None:
         nonlocal status
         status = USAGE if isinstance(error, ConfigError | CannotListenError) else FAILED
-        log.error("{role} could not start: {error}", role=name, error=str(error))
+        log.error("{role} could not start: {error}", role=title, error=str(error))
         reactor.callLater(0, _stop, reactor)
 
     def failed(failure: Failure) -> None:
         if not isinstance(failure.value, PoolError | CannotListenError):
-            log.failure("{role} met a bug", failure, role=name)
+            log.failure("{role} met a bug", failure, role=title)
         give_up(failure.value)
 
-    role = ROLES[name](
-        Context(config, reactor, wall=time.time, log=log, give_up=give_up)  # noqa: TID251 -- as above
-    )
+    context = Context(config, reactor, wall=time.time, log=log, give_up=give_up)  # noqa: TID251 -- as above
+    role = ROLES[name](context)
+
     with sole_role(config.store.directory, role.lock):
         if supervised:
             # a signal to the whole group (Ctrl-C) is the supervisor's: it tells us, once
@@ -90,6 +102,7 @@ def run_all(config: Config, config_path: Path) -> int:
     _log_to_stderr()
     names = [name for name in ROLES if name != "payer" or config.node.payer or config.node.cookie_file]
     base = ["-m", "pool", "run", "--config", str(config_path), "--supervised", "--role"]
+    commands = fronts.commands(config, base) | {name: [*base, name] for name in names if name != "front"}
     status = 0
 
     def unusable(name: str) -> None:
@@ -101,7 +114,7 @@ def run_all(config: Config, config_path: Path) -> int:
         metrics = config.store.directory / "metrics"
         supervisor = Supervisor(
             reactor,
-            {name: [*base, name] for name in names},
+            commands,
             prepare(metrics),
             lambda pid: process_ended(pid, metrics),
         )

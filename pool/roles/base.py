@@ -65,6 +65,12 @@ class Context:
         Raises:
             ConfigError: the string is malformed, or the port cannot be had.
         """
+        port = await self.bind(key, description, factory)
+        self.log.info("Listening on {address}", address=port.getHost())
+        return port
+
+    async def bind(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
+        """The same, without a word in the log."""
         try:
             endpoint = proxy.endpoint(self.reactor, description)
         except (ValueError, TypeError, OSError) as error:
@@ -76,7 +82,6 @@ class Context:
                 f"{key}: {description.partition(':privateKey')[0]}: {error.socketError}: stop what listens"
                 " there, or choose another"
             ) from error
-        self.log.info("Listening on {address}", address=port.getHost())
         return port
 
     def server_key(self) -> bytes:

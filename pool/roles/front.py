@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from typing import Final
+from typing import IO, Final
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
@@ -19,6 +19,7 @@ from pool.config import PortConfig
 from pool.errors import ConfigError
 from pool.metrics import FrontMetrics
 from pool.pots import pot_of
+from pool.roles import fronts
 from pool.roles.base import Context, Loops
 from pool.sharelog import ShareLog
 from pool.store.claims import ClaimReader
@@ -78,6 +79,7 @@ class FrontRole:
         self._work: Work | None = None
         self._server: StratumServer | None = None
         self._ports: list[IListeningPort] = []
+        self._ports_are_ours: IO[str] | None = None
         self._log: ShareLog | None = None
         self._loops = Loops(context)
         self._following = False
@@ -123,9 +125,13 @@ class FrontRole:
             store.count_rejected(observer.take_rejected(), context.now_ms() // 3_600_000 * 3600)
 
         self._loops.add("Counting rejected shares", count, COUNTS_EVERY_S)
-        for key, given in config.stratum.ports():
-            factory = self._server.factory_for(self._options(given))
-            self._ports.append(lengthen_queue(await context.listen(key, given.endpoint, factory)))
+        ports = [
+            (key, given.endpoint, self._server.factory_for(self._options(given)))
+            for key, given in config.stratum.ports()
+        ]
+        self._ports_are_ours = await fronts.listen(context, ports, self._ports)
+        for port in self._ports:
+            lengthen_queue(port)
 
     async def _check_chain(self) -> None:
         """Follow the node once it is known to be on the configured network; give up when it is not."""
@@ -183,6 +189,8 @@ class FrontRole:
         self._loops.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
+        if self._ports_are_ours is not None:
+            self._ports_are_ours.close()
         if self._server is not None:
             await self._server.stop()
             seats.write(self._seats, self._server.kept_seats(), self._context.wall())

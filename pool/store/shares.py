@@ -8,7 +8,7 @@ from threading import Lock
 
 import attrs
 
-from pool.store.database import transaction
+from pool.store.database import begin_now, transaction
 from stratum.options import POOL
 from stratum.ports import Share
 from stratum.units import Target
@@ -48,33 +48,49 @@ class ShareStore:
             ).fetchone()
         return row[0]
 
-    def write(self, batch: Sequence[Share], found: Mapping[str, Found]) -> None:
+    def write(self, batch: Sequence[Share], found: Mapping[str, Found], *, wait: bool = True) -> bool:
         """Write a batch, with the blocks among it, in one transaction; on disk on return.
 
         Args:
             batch: accepted shares in the order in which they were judged.
             found: by block hash, what is known of each share that is a block.  A block that the log has
                 already leaves its share out: the same header is never credited twice.
+            wait: for another front that is writing, for as long as the busy time-out.
+
+        Returns:
+            False when another front is writing and ``wait`` is False: nothing was written.
 
         Raises:
             StoreBusy, sqlite3.Error: nothing of the batch was written.
         """
+        with self._turn:
+            begun = not wait and begin_now(self._connection)
+            if not begun and not wait:
+                return False
+            with transaction(self._connection, begun=begun) as tx:
+                ids = self._write(tx, batch, found)
+            self._target_ids = ids
+        return True
+
+    def _write(
+        self, tx: sqlite3.Connection, batch: Sequence[Share], found: Mapping[str, Found]
+    ) -> dict[Target, int]:
+        """The ids of all targets, which hold once this is committed."""
         new_targets: dict[Target, int] = {}
-        with self._turn, transaction(self._connection) as tx:
-            for target in {share.target for share in batch} - self._target_ids.keys():
-                new_targets[target] = self._target_id(tx, target)
-            ids = self._target_ids | new_targets
-            plain: list[Share] = []
-            for share in batch:
-                if share.block_hash is None:
-                    plain.append(share)
-                    continue
-                # the log id of a winning share bounds the block's window: rows keep the order of judging
-                self._insert(tx, plain, ids)
-                plain.clear()
-                self._insert_winning(tx, share, ids, found.get(share.block_hash))
+        for target in {share.target for share in batch} - self._target_ids.keys():
+            new_targets[target] = self._target_id(tx, target)
+        ids = self._target_ids | new_targets
+        plain: list[Share] = []
+        for share in batch:
+            if share.block_hash is None:
+                plain.append(share)
+                continue
+            # the log id of a winning share bounds the block's window: rows keep the order of judging
             self._insert(tx, plain, ids)
-        self._target_ids = ids
+            plain.clear()
+            self._insert_winning(tx, share, ids, found.get(share.block_hash))
+        self._insert(tx, plain, ids)
+        return ids
 
     def write_without_share(self, found: Found) -> None:
         """Record a block whose submission earned no share (too late, or a duplicate)."""

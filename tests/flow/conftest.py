@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.fakes_node import StandIn
-from tests.flow.front import Front, Settings, prepare_store
+from tests.flow.front import Front, Pool, Settings, prepare_store
 
 MakeFront = Callable[..., Front]
+MakePool = Callable[..., Pool]
 
 
 @pytest.fixture
@@ -34,3 +35,19 @@ def make_front(node: StandIn, tmp_path: Path) -> Iterator[MakeFront]:
     yield make
     for front in made:
         front.kill()
+
+
+@pytest.fixture
+def make_pool(node: StandIn, tmp_path: Path) -> Iterator[MakePool]:
+    """Makes pools on the node, each on a store of its own; the arguments are those of Settings."""
+    made: list[Pool] = []
+
+    def make(**settings: Any) -> Pool:
+        store = tmp_path / f"store-{len(made)}"
+        prepare_store(store)
+        made.append(Pool(tmp_path / f"pool-{len(made)}", store, Settings(node.url, **settings)))
+        return made[-1]
+
+    yield make
+    for pool in made:
+        pool.kill()

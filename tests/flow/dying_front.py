@@ -34,12 +34,13 @@ def _die() -> NoReturn:
 class DyingStore(ShareStore):
     """Dies around the commit of a block."""
 
-    def write(self, batch: Sequence[Share], found: Mapping[str, Found]) -> None:
+    def write(self, batch: Sequence[Share], found: Mapping[str, Found], *, wait: bool = True) -> bool:
         if found and os.environ[VARIABLE] == BEFORE_COMMIT:
             _die()
-        super().write(batch, found)
+        written = super().write(batch, found, wait=wait)
         if found and os.environ[VARIABLE] == BEFORE_SUBMISSION:
             _die()
+        return written
 
 
 class DyingNode(BitcoindNode):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 import sys
 from collections import Counter
@@ -46,6 +48,8 @@ class Settings:
         hashes_per_share: expected, so that a share costs real work, but little.
         job_interval_s: between jobs on the same tip.
         flush_ms: how long accepted shares wait to be written together.
+        processes: of the pool's fronts; with more than one the Front below is the first of them.
+        web_port: of the site.
     """
 
     url: str
@@ -56,11 +60,17 @@ class Settings:
     hashes_per_share: int = HASHES_PER_SHARE
     job_interval_s: float = 30.0
     flush_ms: float = 5.0
+    processes: int = 1
+    web_port: int = 0
 
     def text(self, port: int, store: Path) -> str:
         """The sluice.toml; JSON's strings and numbers are TOML's too."""
         login = f"{{ user = {json.dumps(self.user)}, password = {json.dumps(self.password)} }}"
-        entry = f"front = {login}" if self.cookie is None else f"cookie_file = {json.dumps(str(self.cookie))}"
+        entry = (
+            f"front = {login}\nbook = {login}"
+            if self.cookie is None
+            else f"cookie_file = {json.dumps(str(self.cookie))}"
+        )
         difficulty = f"{self.hashes_per_share / 2**32:.18f}"
         return f"""[node]
 network = "regtest"
@@ -71,6 +81,7 @@ poll_s = 0.1
 [stratum]
 listen = ["tcp:{port}:interface=127.0.0.1"]
 front_id = {self.front_id}
+processes = {self.processes}
 start_difficulty = {difficulty}
 minimum_difficulty = {difficulty}
 vardiff = false
@@ -79,6 +90,9 @@ flush_ms = {self.flush_ms}
 
 [store]
 directory = {json.dumps(str(store))}
+
+[web]
+listen = ["tcp:{self.web_port}:interface=127.0.0.1"]
 """
 
 
@@ -129,6 +143,43 @@ class Front:
     def log_text(self) -> str:
         """Everything that the front has logged so far, over all its starts."""
         return self.program.log.read_text(encoding="utf-8")
+
+
+class Pool(Front):
+    """All roles with several fronts, as `sluice run` starts them."""
+
+    def __init__(self, directory: Path, store: Path, settings: Settings) -> None:
+        """See Front."""
+        super().__init__(directory, store, settings)
+        self._processes = settings.processes
+        self._web_port = settings.web_port
+        self.command = [sys.executable, "-m", "pool", "run", "--config", str(self.config)]
+
+    def start(self, *, module: str = "pool", **environment: str) -> None:
+        """Start it; returns when every front's port is open, and the site's if it has a number."""
+        super().start(module=module, **environment)
+        if self._web_port:
+            self.program.wait_until("the site is open", lambda: listens(self._web_port), _STARTS_WITHIN_S)
+        for number in range(self._processes):
+            self.wait_for_front(number)
+
+    def wait_for_front(self, number: int, times: int = 1) -> None:
+        """Wait until this front has opened its port so often."""
+        self.program.wait_until(
+            f"front-{number} listens",
+            lambda: self.log_text().count(f"[sluice.front-{number}#info] Listening on") >= times,
+            _STARTS_WITHIN_S,
+        )
+
+    def pid(self, number: int) -> int:
+        """The process of one front, as its lock has it."""
+        return int((self.store / f"front-{number}.lock").read_text(encoding="utf-8"))
+
+    def end_front(self, number: int, how: signal.Signals) -> None:
+        """Send a signal to one front, and wait until its successor has opened its port."""
+        times = self.log_text().count(f"[sluice.front-{number}#info] Listening on")
+        os.kill(self.pid(number), how)
+        self.wait_for_front(number, times + 1)
 
 
 def rows_by_worker_and_job(store: Path) -> Counter[tuple[str, str]]:

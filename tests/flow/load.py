@@ -34,6 +34,7 @@ class LoadMiner:
         accepted: acknowledged shares by job.
         refused: refusals by error code.
         connections: how often it was connected.
+        fronts: the front id of each connection, as its extranonce1 begins.
     """
 
     def __init__(self, port: int, user: str, window: int) -> None:
@@ -42,6 +43,7 @@ class LoadMiner:
         self.accepted: Counter[str] = Counter()
         self.refused: Counter[int] = Counter()
         self.connections = 0
+        self.fronts: list[int] = []
         self._port = port
         self._window = window
         self._number = 10
@@ -103,6 +105,7 @@ class LoadMiner:
             self._head, self._nonce = self._task.head(self._task.version, bytes(8)), 0
         elif number == 1:
             self._extranonce1 = bytes.fromhex(message["result"][1])
+            self.fronts.append(self._extranonce1[0])
         elif number == 2:
             assert message["result"] is True, message
         elif number is not None:

@@ -13,8 +13,8 @@ from twisted.internet.task import Clock
 
 from pool.chain.saved import SavedBlock
 from pool.errors import StoreBusy
-from pool.sharelog import SLOW_IN_A_ROW, TRIED_AGAIN_AFTER, Pace, ShareLog
-from pool.store.database import connect
+from pool.sharelog import AGAIN_S, SIBLING_S, SLOW_IN_A_ROW, TRIED_AGAIN_AFTER, Pace, ShareLog
+from pool.store.database import connect, transaction
 from pool.store.shares import Found, ShareStore
 from stratum.jobs import Job
 from stratum.ports import Share, Solution
@@ -62,13 +62,13 @@ class Unwell(ShareStore):
     refuses = 0
     elapsed_s = worked_s = 0.0
 
-    def write(self, batch: Sequence[Share], found: Mapping[str, Found]) -> None:
+    def write(self, batch: Sequence[Share], found: Mapping[str, Found], *, wait: bool = True) -> bool:
         if self.refuses:
             self.refuses -= 1
             raise StoreBusy("the disk is full")
         self.elapsed_s += self.slow_s + self.busy_s
         self.worked_s += self.busy_s
-        super().write(batch, found)
+        return super().write(batch, found, wait=wait)
 
 
 @attrs.define
@@ -193,3 +193,33 @@ def test_a_block_that_is_sent_again_is_neither_saved_nor_credited_again(bench: B
     assert fired(bench.log.append([WINNER]))
     assert len(solved) == 1
     assert (bench.rows("found"), bench.rows()) == (1, 1)
+
+
+def test_a_sibling_that_is_writing_is_waited_for_without_holding_up_the_reactor_or_blaming_the_disk(
+    bench: Bench, tmp_path: Path
+) -> None:
+    sibling = connect(tmp_path, "shares")
+    answers = []
+    for _ in range(2 * SLOW_IN_A_ROW):
+        with transaction(sibling):
+            answers.append(bench.log.append([SHARE]))
+            bench.clock.pump([AGAIN_S] * 20)
+            assert not answers[-1].called
+        bench.clock.advance(AGAIN_S)
+        assert fired(answers[-1])
+    assert bench.rows() == 2 * SLOW_IN_A_ROW
+    sibling.close()
+
+
+def test_a_sibling_that_has_stalled_fails_the_batch_in_time_and_the_next_one_is_written_after_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    sibling = connect(tmp_path, "shares")
+    with transaction(sibling):
+        answer = bench.log.append([SHARE])
+        bench.clock.pump([1.0] * int(SIBLING_S))
+        assert answer.called
+        assert not fired(answer)
+    assert fired(bench.log.append([SHARE]))
+    assert bench.rows() == 1
+    sibling.close()

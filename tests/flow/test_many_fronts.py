@@ -1,0 +1,98 @@
+"""Several front processes on the same ports: each ends and comes back without the others' miners noticing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import urllib.request
+from collections import Counter
+
+from pool.regtest.processes import free_ports
+from tests.fakes_node import StandIn
+from tests.flow.conftest import MakeFront, MakePool
+from tests.flow.front import ACCOUNTS, Pool, query, rows_by_worker_and_job
+from tests.flow.load import Load
+from tests.flow.test_front_killed import lacking
+
+CONNECTIONS = 24
+SHARES = 800
+
+
+def users(name: str) -> list[str]:
+    return [f"{ACCOUNTS[number % 3]}.{name}{number}" for number in range(CONNECTIONS)]
+
+
+def scraped(port: int, name: str) -> float:
+    """A figure of /metrics without labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(line for line in lines if line.startswith(name + " ")).split()[1])
+
+
+async def end_twice(pool: Pool, node: StandIn, web_port: int) -> tuple[list[Load], float]:
+    """Front-1 is killed, and later stopped, under load.  Answers the load, and what the metrics said."""
+    async with Load(pool.port, users("rig")) as first, Load(pool.port, users("later")) as later:
+        await first.until_all_connected(1)
+        await later.until_all_connected(1)
+        connections = await asyncio.to_thread(scraped, web_port, "sluice_connections")
+        await first.until_accepted(SHARES)
+        await asyncio.to_thread(pool.end_front, 1, signal.SIGKILL)
+        node.chain.grow()
+        await first.until_accepted(SHARES)
+        assert_untouched(first)
+        assert_untouched(later)
+        await later.drained()
+        async with Load(pool.port, users("last")) as last:
+            await last.until_all_connected(1)
+            await last.until_accepted(SHARES)
+            await asyncio.to_thread(pool.end_front, 1, signal.SIGTERM)
+            await last.until_accepted(SHARES)
+            assert_untouched(last)
+            await last.drained()
+        await first.drained()
+        return [first, later, last], connections
+
+
+def assert_untouched(load: Load) -> None:
+    """The kernel has dealt miners to both; those of front 0 have their first connection."""
+    assert {miner.fronts[0] for miner in load.miners} == {0, 1}
+    assert all(miner.connections == 1 for miner in load.miners if miner.fronts[0] == 0)
+    assert all(miner.connections > 1 for miner in load.miners if miner.fronts[0] == 1)
+
+
+def test_fronts_end_and_come_back_alone_and_the_log_has_every_share_that_was_acknowledged(
+    node: StandIn, make_pool: MakePool
+) -> None:
+    (web_port,) = free_ports(1)
+    pool = make_pool(processes=2, web_port=web_port)
+    pool.start()
+    loads, connections = asyncio.run(end_twice(pool, node, web_port))
+    pool.terminate()
+
+    assert connections == 2 * CONNECTIONS
+    rows = rows_by_worker_and_job(pool.store)
+    accepted = sum((load.accepted_by_worker_and_job() for load in loads), Counter[tuple[str, str]]())
+    sent = sum((load.sent_by_worker_and_job() for load in loads), Counter[tuple[str, str]]())
+    assert lacking(accepted, rows) == {}, "acknowledged, but not in the log"
+    assert lacking(rows, sent) == {}, "in the log more often than it was sent"
+    assert rows.total() - accepted.total() <= 2 * CONNECTIONS * 4, "in doubt is what windows held at the kill"
+    assert set().union(*(load.refused() for load in loads)) <= {21}
+    assert {front for (front,) in query(pool.store, "SELECT DISTINCT front_id FROM share")} == {0, 1}
+    assert len(query(pool.store, "SELECT id FROM boot")) == 4
+
+
+def test_a_second_pool_is_refused_a_port_although_it_would_share_it_too(
+    make_front: MakeFront, make_pool: MakePool
+) -> None:
+    first, second = make_front(processes=2), make_pool(processes=2)
+    second.config.write_text(second.config.read_text().replace(str(second.port), str(first.port)))
+    first.start()
+
+    command = [*second.command, "--role", "front", "--number", "1"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=40)
+
+    assert done.returncode == 2, done.stderr
+    said = f"front-1 could not start: stratum.listen[0]: tcp:{first.port}:interface=127.0.0.1: "
+    assert said in done.stderr
+    assert "Address already in use: stop what listens there, or choose another" in done.stderr
