@@ -28,7 +28,7 @@ CREDENTIALS = {
     "electrum": "Electrum has one user, who may do everything: keep no more in its wallet than you must",
     "lnd": "the macaroon allows what paying takes, and no more",
     "cln": "the rune allows what paying takes, and no more",
-    "phoenixd": "phoenixd has one password that pays, and it may do everything: keep no more in it than you must",
+    "phoenixd": "phoenixd's password that pays may do everything: keep no more in it than you must",
 }
 """What ``sluice check`` says of a credential that is in order."""
 
@@ -50,8 +50,11 @@ def lightning_node(config: LightningConfig, reactor: Any) -> InspectableNode:
             options = ElectrumOptions(config.url, user, password, pay_timeout_s=pay_timeout_s)
             return ElectrumNode(HTTPClient(_agent(config, reactor)), reactor, options)
         case "lnd":
-            headers = {"Grpc-Metadata-macaroon": _macaroon(config).hex()}
-            return LndNode(_http(config, reactor, headers), LndOptions(pay_timeout_s=pay_timeout_s))
+            binary = _macaroon(config)
+            known = macaroon.read(binary)
+            has_account = known is not None and known.has_account
+            lnd_options = LndOptions(pay_timeout_s=pay_timeout_s, has_account=has_account)
+            return LndNode(_http(config, reactor, {"Grpc-Metadata-macaroon": binary.hex()}), lnd_options)
         case "cln":
             headers = {"Rune": config.rune or ""}
             cln_options = ClnOptions(pay_timeout_s=pay_timeout_s)

@@ -58,12 +58,14 @@ class LndOptions:
         pay_timeout_s: LND starts no new attempt after it; HTLCs under way go on.
         max_cltv: most blocks that a payment may be locked for, the last hop's included.
         max_parts: most parts that a payment is split into.
+        has_account: whether the macaroon has an account of litd, whose balance LND tells as the channels'.
     """
 
     timeout_s: float = 15.0
     pay_timeout_s: float = 60.0
     max_cltv: int = 2016
     max_parts: int = 16
+    has_account: bool = False
 
 
 class LndNode:
@@ -189,6 +191,8 @@ class LndNode:
 
     async def outbound(self) -> Msat:
         """See LightningNode: what is above the reserve of active channels; whole sats."""
+        if self._options.has_account:
+            return await self.balance()  # an account is shown no channels
         channels = rows(
             (await self._get("channels", "/v1/channels?active_only=true")).get("channels"), "channels"
         )

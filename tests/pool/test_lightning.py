@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,25 @@ def test_a_narrow_rune_is_in_order_and_electrum_has_nothing_to_object_to() -> No
     narrow = rune(f"=1&{methods(*cln.NEEDS)}&rate=60")
     assert objection(section(kind="cln", url="http://127.0.0.1:1", rune=narrow)) is None
     assert objection(section(user="u", password="p")) is None
+
+
+def test_the_manuals_lines_make_credentials_that_are_exactly_what_paying_takes() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "lightning-nodes.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r" uri:(/[\w.]+/\w+)", manual)) == sorted(lnd.NEEDS)
+    (restrictions,) = re.findall(r"createrune restrictions='(.*)'$", manual, re.MULTILINE)
+    (alternatives,) = json.loads(restrictions)
+    assert sorted(alternatives) == sorted(f"method={name}" for name in cln.NEEDS)
+
+
+def test_an_account_can_send_its_balance(tmp_path: Path) -> None:
+    simulated = Lnd()
+    port, url = listening(simulated)
+    account = bake([NARROW], ["lnd-custom account 64a1b2c3d4e5f607"])
+    simulated.macaroon = account.hex()
+    node = lightning_node(lnd_section(tmp_path, account, url=url), reactor)
+    assert run(node.outbound()) == simulated.msat
+    assert not simulated.asked_for("v1/channels")
+    port.stopListening()
 
 
 def test_phoenixds_limited_password_cannot_pay() -> None:

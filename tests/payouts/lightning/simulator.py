@@ -107,6 +107,10 @@ class Simulator(Resource):
             status, text = 200, json.dumps(self.told[what]).encode()
         return self.deliver(request, status, text, fault)
 
+    def asked_for(self, what: str) -> list[Any]:
+        """The bodies of what was asked, by name."""
+        return [body for name, body in self.asked if name == what]
+
     def name(self, path: str) -> str:
         """What faults and answers call a path."""
         return path.strip("/")
@@ -217,7 +221,7 @@ class Bench:
 
     def asked(self, what: str) -> list[Any]:
         """What the node was asked, by name."""
-        return [body for name, body in self.simulator.asked if name == what]
+        return self.simulator.asked_for(what)
 
 
 def turn() -> Deferred[None]:

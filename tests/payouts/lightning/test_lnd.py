@@ -50,11 +50,12 @@ def failure(code: int, message: str) -> bytes:
 class Lnd(Simulator):
     """LND 0.20 behind its grpc-gateway: proto names, 64-bit integers as strings, defaults written out."""
 
+    macaroon: str = MACAROON
     reason: str = "FAILURE_REASON_NO_ROUTE"
     repeats: int = 1  # how often a stream says everything
 
     def may_enter(self, request: Request) -> bool:
-        return request.getHeader("Grpc-Metadata-macaroon") == MACAROON
+        return request.getHeader("Grpc-Metadata-macaroon") == self.macaroon
 
     def name(self, path: str) -> str:
         if path.startswith("/v1/payreq/"):
