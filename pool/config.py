@@ -241,6 +241,8 @@ class OnchainConfig(_Section):
     fee_rate_sat_vb: Decimal | None = Field(default=None, gt=0)
     interval_s: float = Field(default=3600.0, gt=0)
     address_stock: int = Field(default=100, ge=2, le=1000)
+    treasury_bps: int = Field(default=0, ge=0, le=10_000)
+    treasury_gap: int = Field(default=20, ge=1, le=1000)
 
 
 class WebConfig(_Section):

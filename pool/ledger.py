@@ -184,6 +184,8 @@ def reward(
     ]
     recovered = {name: str(part) for name, part in sorted(kept.items()) if part}
     whole_memo = {**memo, "block": block_hash, "n": n, "recovered_msat": recovered}
+    if treasury:
+        whole_memo["treasury_msat"] = str(treasury)
     return entry(f"reward:{block_hash}:{n}", "reward", whole_memo, moves)
 
 

@@ -164,8 +164,9 @@ class Settler:
         """Do what the header asks for; the depth of a block whose state stays goes into ``depths``."""
         if header.confirmations <= 0:
             # a node that catches up knows headers (at -1 confirmations) of blocks it has yet to connect: only
-            # with a chain as high as the block is leaving it out a decision
-            left_out = header.confirmations < 0 and not tip.syncing and tip.height >= header.height
+            # with a chain as high as the one that the block was last seen in is leaving it out a decision
+            reached = tip.height >= header.height + max(0, block.confirmations - 1)
+            left_out = header.confirmations < 0 and not tip.syncing and reached
             return self._orphan(block) if left_out and block.state is not BlockState.ORPHANED else []
         seen = attrs.evolve(block, confirmations=header.confirmations)
         match block.state:
@@ -187,6 +188,7 @@ class Settler:
         outputs = await self._chain.block_outputs(seen.found.hash)
         sats = [to_msat(output.value) for output in outputs if self._store.owns_script(output.script)]
         value, n = Msat(sum(sats)), seen.activations
+        cold = [to_msat(output.value) for output in outputs if self._store.is_treasury_script(output.script)]
         if not value:
             self._log.error("Block {hash} pays nothing to the pool's addresses", hash=seen.found.hash)
         pot, terms = seen.found.pot, self._terms(seen)
@@ -203,7 +205,8 @@ class Settler:
             result = reward(claims, value, self._store.residual(pot))
             noted = {**memo(pot, result), "height": seen.found.height}
             owed = self._owed_back(seen)
-            return ledger.reward(seen.found.hash, n, result.division, noted, owed, pot=pot)
+            treasury = Msat(sum(cold))
+            return ledger.reward(seen.found.hash, n, result.division, noted, owed, treasury, pot)
 
         after = attrs.evolve(seen, state=BlockState.IMMATURE, activations=n + 1, value=value)
         return self._change(before, after, entry)

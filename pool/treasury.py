@@ -7,13 +7,13 @@ address of the next index, so that the offline wallet finds the coins by countin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
 
 import attrs
 from bdkpython import Descriptor, DescriptorType, Network, NetworkKind
 
-from payouts.money import Msat, Sat, to_msat
+from payouts.money import Msat, Sat, floor_sat, to_msat
 from pool import config, ledger
 from pool.errors import ConfigError, LedgerError
 
@@ -141,3 +141,14 @@ def transfer(
     memo = {"from": source, "amount_msat": str(amount), "fee_msat": str(cost)}
     moves = [(away, -(amount + cost)), (to, int(amount)), (ledger.CHAIN_FEES, int(cost))]
     return ledger.entry(f"transfer:{reference}", "transfer", memo, moves)
+
+
+def transfer_again(reference: str, memo: Mapping[str, Any]) -> ledger.Entry:
+    """The entry that a transfer's memo stands for; for the audit.
+
+    Raises:
+        KeyError, ValueError, LedgerError: the memo stands for none.
+    """
+    fee = floor_sat(Msat(int(memo["fee_msat"])))
+    source: Literal["hot", "treasury"] = "hot" if memo["from"] == "hot" else "treasury"
+    return transfer(reference, source, Msat(int(memo["amount_msat"])), fee)

@@ -14,6 +14,7 @@ from payouts.money import Msat, Sat, to_msat
 from pool import ledger
 from pool.errors import LedgerError
 from pool.store.audit import Audit, BatchRow, FoundRow, JournalRow, PaymentRow
+from pool.treasury import transfer_again
 from pool.verify_rewards import RewardAudit
 
 
@@ -131,6 +132,10 @@ class _Verifier:
                 case "deposit":
                     reference = row.key.removeprefix("deposit:")
                     made = ledger.deposit(reference, memo["asset"], Msat(int(memo["amount_msat"])))
+                    self._compare(row, made.postings)
+                case "transfer":
+                    reference = row.key.removeprefix("transfer:")
+                    made = transfer_again(reference, memo)
                     self._compare(row, made.postings)
                 case _:  # holds and what ends them are compared with their payments
                     pass

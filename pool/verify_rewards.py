@@ -68,7 +68,9 @@ class RewardAudit:
         if recovered != memo["recovered_msat"]:
             self._wrong(f"{key}: recovers other amounts than its reversals left")
         sides = {ledger.miner(name, "immature"): kept[name] - part for name, part in credits_.items()}
-        sides[ledger.IMMATURE] = value
+        treasury = int(memo.get("treasury_msat", "0"))
+        sides[ledger.IMMATURE] = value - treasury
+        sides[ledger.TREASURY_IMMATURE] = treasury
         sides[ledger.POOL_FEE] = -fee
         sides[ledger.residual(block.pot)] = residual - left_over
         sides[ledger.ORPHAN_LOSS] = -sum(kept.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from pool.chain import block, coinbase, saved
-from pool.chain.coinbase import Mark
+from pool.chain.coinbase import Mark, Payee
 from pool.chain.node import Node, SubmitResult
 from pool.chain.persistence import Trouble, for_ever
 from pool.chain.saved import SavedBlock
@@ -79,7 +79,7 @@ class Work:
     def __init__(
         self,
         node: Node,
-        next_address: Callable[[], tuple[str, bytes] | None],
+        payees: Callable[[], Sequence[Payee] | None],
         recorded: Callable[[str, str, SubmitResult], None],
         settings: Settings,
         clock: IReactorTime,
@@ -88,13 +88,13 @@ class Work:
 
         Args:
             node: where templates come from and blocks go.
-            next_address: the address and its script that the next job's coinbase pays; None: there is none.
+            payees: whom the next job's coinbase pays; None: an address is missing.
             recorded: told (block hash, node name, result); see pool.chain.submission.
             settings: see there.
             clock: the reactor; its seconds are Unix seconds.
         """
         self._node = node
-        self._next_address = next_address
+        self._payees = payees
         self._submitter = Submitter([node], recorded, clock)
         self._settings = settings
         self._clock = clock
@@ -206,7 +206,7 @@ class Work:
 
     def _make(self, template: Template, *, clean: bool) -> _Made | None:
         try:
-            paid = self._next_address()
+            paid = self._payees()
         except PoolError as error:
             self._address_trouble.failed(error)
             return None
@@ -214,19 +214,20 @@ class Work:
             self._address_trouble.failed("there is none in the store: is the payer running?")
             return None
         self._address_trouble.worked()
-        job = self._build(template, paid[1], clean=clean)
+        job = self._build(template, paid, clean=clean)
         now_s = self._clock.seconds()
-        made = self._made[job.id] = _Made(job, template, paid[0], now_s)
+        made = self._made[job.id] = _Made(job, template, " ".join(payee.address for payee in paid), now_s)
         for old in [each.job.id for each in self._made.values() if now_s - each.at_s > KEEP_JOBS_S]:
             del self._made[old]
         log.debug("Made job {job} at height {height}", job=job.id, height=job.height, clean=job.clean)
         return made
 
-    def _build(self, template: Template, script: bytes, *, clean: bool) -> Job:
+    def _build(self, template: Template, paid: Sequence[Payee], *, clean: bool) -> Job:
         job_id = self._next_id()
         settings = self._settings
         mark = Mark(settings.front_id, settings.boot, self._number)
-        coinb1, coinb2 = coinbase.build(template, script, mark, settings.tag.encode("ascii"))
+        outputs = coinbase.outputs_for(template.value, paid)
+        coinb1, coinb2 = coinbase.build_paying(template, outputs, mark, settings.tag.encode("ascii"))
         return Job(
             id=job_id,
             height=template.height,

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
-from pool.chain.bitcoind import BitcoindNode, rpc_for_role
+from pool.chain.bitcoind import BitcoindNode, rpcs_for_role
+from pool.chain.view import ManyNodes
 from pool.metrics import BookMetrics
 from pool.pots import policies_of
 from pool.roles.base import Context, Loops
-from pool.settle import Settler
+from pool.settle import Change, Settler
+from pool.store.blocks import BlockState
 from pool.store.database import connect
 from pool.store.inbox import InboxReader
 from pool.store.ledger import LedgerStore
+from pool.store.treasury import TreasuryTable, addresses_of, missing, paid_by
 from pool.store.windows import ShareWindows
+from pool.treasury import derive
 
 ACCOUNTS_EVERY_S: Final = 0.2
+TREASURY_EVERY_S: Final = 1.0
 
 
 class BookRole:
@@ -32,8 +39,9 @@ class BookRole:
         """Open the books and begin to follow the chain."""
         context, config = self._context, self._context.config
         metrics = BookMetrics()
-        node = BitcoindNode(rpc_for_role(config.node, "book", context.reactor))
-        books = LedgerStore(connect(config.store.directory, "ledger"))
+        node = ManyNodes([BitcoindNode(rpc) for rpc in rpcs_for_role(config.node, "book", context.reactor)])
+        connection = connect(config.store.directory, "ledger")
+        books, treasury = LedgerStore(connection), TreasuryTable(connection)
         inbox = InboxReader(await context.read("inbox"))
         shares = await context.read("shares")
         windows = ShareWindows(shares)
@@ -43,6 +51,7 @@ class BookRole:
         async def settle() -> None:
             began_s = context.wall()
             changes = await settler.step()
+            self._say_what_treasury_gets(changes, treasury, shares)
             if changes:
                 metrics.settle_seconds(context.wall() - began_s)
             info = await node.chain_info()
@@ -50,10 +59,14 @@ class BookRole:
                 self._best_hash = info.best_hash
                 metrics.tip(info.height, context.wall())
 
+        async def fill_treasury() -> None:
+            self._fill_treasury(treasury, shares)
+
         async def take_over() -> None:
             self._take_over_accounts(books, inbox)
 
         self._loops.add("Settling blocks", settle, config.node.poll_s)
+        self._loops.add("Making addresses of the treasury", fill_treasury, TREASURY_EVERY_S)
         self._loops.add("Taking over accounts", take_over, ACCOUNTS_EVERY_S)
 
     def _adopt(self, books: LedgerStore, windows: ShareWindows) -> None:
@@ -67,6 +80,33 @@ class BookRole:
                 hash=change.term.policy.hash,
                 terms=change.term.policy.text,
             )
+
+    def _fill_treasury(self, treasury: TreasuryTable, shares: sqlite3.Connection) -> None:
+        """Derive the addresses of coming blocks: no wallet is needed for it, and no private key."""
+        in_use, config = treasury.in_use(), self._context.config
+        if in_use is None:
+            return
+        known = treasury.addresses(in_use.treasury_id)
+        wanted = missing(known, paid_by(shares), treasury.states(), config.onchain.treasury_gap)
+        if wanted:
+            made = list(derive(in_use.descriptor, wanted.start, len(wanted), config.node.network))
+            treasury.stock(in_use.treasury_id, made, self._context.now_ms())
+
+    def _say_what_treasury_gets(
+        self, changes: Sequence[Change], treasury: TreasuryTable, shares: sqlite3.Connection
+    ) -> None:
+        """The proof of which index was used, for whoever counts on the offline machine."""
+        for change in changes:
+            if change.block.state is BlockState.IMMATURE:
+                for paid in treasury.find(addresses_of(shares, change.block.found.hash)):
+                    self._context.log.info(
+                        "Block {hash} pays the treasury: index {number} of descriptor {of}, {address}",
+                        hash=change.block.found.hash,
+                        height=change.block.found.height,
+                        number=paid.number,
+                        of=paid.treasury_id,
+                        address=paid.address,
+                    )
 
     def _take_over_accounts(self, books: LedgerStore, inbox: InboxReader) -> None:
         asked = inbox.accounts_after(self._accounts_seen)

@@ -25,7 +25,7 @@ from pool.sharelog import ShareLog
 from pool.store.claims import ClaimReader
 from pool.store.database import connect, connect_to_read
 from pool.store.shares import ShareStore
-from pool.store.stock import AddressStock
+from pool.store.stock import payees
 from pool.store.submissions import Submissions
 from pool.work import Settings, Work
 from stratum.errors import Code
@@ -104,8 +104,8 @@ class FrontRole:
             poll_s=config.node.poll_s,
             job_interval_s=config.stratum.job_interval_s,
         )
-        stock = AddressStock(ledger, store.used_addresses)
-        work = self._work = Work(self._node, stock.next, share_log.submitted, settings, context.reactor)
+        pays = payees(ledger, store.used_addresses, config.onchain.treasury_bps)
+        work = self._work = Work(self._node, pays, share_log.submitted, settings, context.reactor)
         share_log.save_with(work.solve)
         await self._make_good(store, share_log, work)
         self._server = StratumServer(

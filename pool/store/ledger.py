@@ -175,6 +175,15 @@ class LedgerStore:
         return [StockAddress(*row) for row in rows]
 
     def owns_script(self, script: bytes) -> bool:
-        """Whether the payer's wallet made an address with this script."""
-        row = self._connection.execute("SELECT 1 FROM address_stock WHERE script = ?", (script,)).fetchone()
-        return row is not None
+        """Whether the payer's wallet or the treasury has an address with this script."""
+        return self._where(script) is not None
+
+    def is_treasury_script(self, script: bytes) -> bool:
+        """Whether this script is the treasury's: its keys are on no machine of the pool."""
+        return self._where(script) == (True,)
+
+    def _where(self, script: bytes) -> tuple[bool] | None:
+        row = self._connection.execute(
+            "SELECT treasury_id IS NOT NULL FROM address_stock WHERE script = ?", (script,)
+        ).fetchone()
+        return None if row is None else (bool(row[0]),)

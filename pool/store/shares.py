@@ -164,14 +164,6 @@ class ShareStore:
             row = self._connection.execute("SELECT 1 FROM found WHERE hash = ?", (block_hash,)).fetchone()
         return row is not None
 
-    def has_answer(self, block_hash: str) -> bool:
-        """Whether a node has ever said anything definite to this block."""
-        with self._turn:
-            row = self._connection.execute(
-                "SELECT 1 FROM submission WHERE hash = ? AND result <> 'unanswered'", (block_hash,)
-            ).fetchone()
-        return row is not None
-
     def used_addresses(self) -> set[str]:
         """Every address that a found block pays, of all fronts; each call reads only what is new."""
         with self._turn:
@@ -180,7 +172,7 @@ class ShareStore:
             ).fetchall()
         for number, address in rows:
             self._last_found = number
-            self._used_addresses.add(address)
+            self._used_addresses.update(address.split())  # a coinbase with several outputs pays several
         return self._used_addresses
 
 

@@ -32,7 +32,7 @@ from pool.store.inbox import ClaimQueue, InboxReader, InboxStore
 from pool.store.ledger import LedgerStore
 from pool.store.payments import SqliteBook
 from pool.store.shares import ShareStore
-from pool.store.stock import AddressStock
+from pool.store.stock import payees
 from pool.store.windows import ShareWindows
 from pool.verify import verify
 from pool.work import Settings, Work
@@ -147,9 +147,9 @@ class House:
         clock, now_ms = self.time.clock, self.time.now_ms
         store = ShareStore(self.shares, 0)
         log = ShareLog(store, clock, now_ms, CommitTimes(), timer=lambda: 0.0)
-        stock = AddressStock(self.ledger, store.used_addresses)
+        pays = payees(self.ledger, store.used_addresses, 0)
         settings = Settings(0, store.boot(now_ms()), "/test/", self.directory)
-        self.work = Work(self.node, stock.next, log.submitted, settings, clock)
+        self.work = Work(self.node, pays, log.submitted, settings, clock)
         log.save_with(self.work.solve)
         self.work.start()
         easy = Fraction(1, 1 << 40)

@@ -14,7 +14,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 
 from pool.chain import saved
 from pool.chain.block import block_hash, parse_header
-from pool.chain.coinbase import root_from_branch, sha256d
+from pool.chain.coinbase import Payee, root_from_branch, sha256d
 from pool.chain.node import (
     Accepted,
     ChainInfo,
@@ -120,16 +120,16 @@ def bench(tmp_path: Path) -> Bench:
     recorded: list[tuple[str, str, SubmitResult]] = []
     addresses: list[tuple[str, bytes] | Exception | None] = [ADDRESS]
 
-    def next_address() -> tuple[str, bytes] | None:
+    def pays() -> tuple[Payee, ...] | None:
         if isinstance(addresses[-1], Exception):
             raise addresses[-1]
-        return addresses[-1]
+        return None if addresses[-1] is None else (Payee(*addresses[-1]),)
 
     def record(block: str, name: str, result: SubmitResult) -> None:
         recorded.append((block, name, result))
 
     settings = Settings(front_id=1, boot=0x105, tag="/t/", directory=tmp_path)
-    work = Work(node, next_address, record, settings, clock)
+    work = Work(node, pays, record, settings, clock)
     jobs: list[Job] = []
     work.watch(jobs.append)
     return Bench(node, clock, work, jobs, recorded, addresses, tmp_path)

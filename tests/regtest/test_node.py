@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from pool.chain import saved
 from pool.chain.bitcoind import BitcoindNode
 from pool.chain.block import block_hash
-from pool.chain.coinbase import root_from_branch, sha256d
+from pool.chain.coinbase import Payee, root_from_branch, sha256d
 from pool.chain.node import Accepted, ChainUnavailable, Node, SubmitResult, Unanswered, WrongCredentials
 from pool.chain.rpc import Rpc, UserPassword
 from pool.regtest.bitcoind import Bitcoind
@@ -104,7 +104,9 @@ class Bench:
         self.recorded: list[tuple[str, SubmitResult]] = []
         self.node = front(network, reactor=self.reactor)
         settings = Settings(front_id=1, boot=secrets.randbits(31), tag="/sluice/", directory=directory)
-        self.work = Work(self.node, lambda: (network.address, SCRIPT), self._record, settings, self.clock)
+        self.work = Work(
+            self.node, lambda: (Payee(network.address, SCRIPT),), self._record, settings, self.clock
+        )
         self.work.watch(self.jobs.append)
         self.work.start()
 
