@@ -70,7 +70,7 @@ def judge(claim: Claim, terms: ClaimTerms, own_nodes: frozenset[str], now_ms: in
         own_nodes: public keys that are ours.
         now_ms: Unix milliseconds.
     """
-    if now_ms // 1000 > claim.token_expires_s:
+    if not claim.card and now_ms // 1000 > claim.token_expires_s:
         return NotTaken("the withdraw link has expired")
     try:
         invoice = decode(claim.invoice)
@@ -90,5 +90,5 @@ def judge(claim: Claim, terms: ClaimTerms, own_nodes: frozenset[str], now_ms: in
         invoice_expires_s=invoice.expires_s,
         pool_fee=pool_fee,
     )
-    token = lnurl.make_token(terms.server_key, claim.account, claim.token_expires_s)
+    token = lnurl.make_token(terms.server_key, claim.account, claim.token_expires_s, claim.card)
     return Judged(intent, lambda taken: lnurl.k1_hash(lnurl.k1(terms.server_key, token, taken)))

@@ -1,8 +1,9 @@
-"""LNURL-withdraw (LUD-01, LUD-03) without HTTP: tokens, k1 and the documents, amounts in msat there.
+"""LNURL-withdraw (LUD-01, 03, 08, 14, 17) without HTTP: tokens, k1 and the documents, amounts in msat there.
 
-A withdraw link carries a token: which account, until when, authenticated with the server key.  Nothing about
-it is stored.  The k1 that a wallet must present depends on the token and on how many claims were ever taken,
-so each claim uses it up.  LUD-03 makes k1 a bearer secret: it is stored and compared as its hash only.
+A withdraw link carries a token: which account, and until when (or, of a lasting card, the card's number).  It
+is authenticated with the server key, and nothing of it is stored but that number.  The k1 that a wallet must
+present depends on the token and on how many claims were ever taken, so each claim uses it up.  LUD-03 makes
+k1 a bearer secret: it is stored and compared as its hash only.
 """
 
 from __future__ import annotations
@@ -10,28 +11,39 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlencode
 
 import attrs
 from lnurl import LnurlErrorResponse, LnurlSuccessResponse, LnurlWithdrawResponse, encode
 from lnurl.types import CallbackUrl
 from pydantic import TypeAdapter
 
-from payouts.money import Sat, to_msat
+from payouts.money import Msat, Sat, to_msat
 
-_VERSION: Final = b"\x01"
-_EXPIRY_BYTES: Final = 5  # Unix seconds, good until the year 36812
+_UNTIL: Final = b"\x01"  # a token with an end
+_CARD: Final = b"\x02"  # a token with a card's number
+_NUMBER_BYTES: Final = 5  # Unix seconds, good until the year 36812; or a card's number
 _MAC_BYTES: Final = 16
 _MAX_TOKEN: Final = 200  # characters
+_LIGHTNING_ADDRESS: Final = re.compile(r"[a-z0-9._+-]{1,64}@([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}")
 
 
 @attrs.frozen
 class TokenFor:
-    """What a genuine token says: whose balance, and the Unix second from which it is void."""
+    """What a genuine token says.
+
+    Attributes:
+        account: whose balance.
+        expires_s: Unix second from which it is void; 0 for a card.
+        card: number of the lasting card, which is good until it is revoked; 0 for a link with an end.
+    """
 
     account: str
     expires_s: int
+    card: int = 0
 
 
 def _mac(key: bytes, purpose: bytes, message: bytes) -> bytes:
@@ -39,16 +51,24 @@ def _mac(key: bytes, purpose: bytes, message: bytes) -> bytes:
     return hmac.digest(key, purpose + b"\x00" + message, "sha256")
 
 
-def make_token(key: bytes, account: str, expires_s: int) -> str:
-    """A withdraw token: base64url of version, expiry, account and 16 bytes of HMAC-SHA256; deterministic."""
-    body = _VERSION + expires_s.to_bytes(_EXPIRY_BYTES, "big") + account.encode()
+def make_token(key: bytes, account: str, expires_s: int, card: int = 0) -> str:
+    """A withdraw token: base64url of its kind, end or number, account and 16 bytes of HMAC-SHA256.
+
+    Args:
+        key: the server key.
+        account: whose balance.
+        expires_s: Unix second from which it is void; of no account for a card.
+        card: the card's number, or 0.
+    """
+    number = card or expires_s
+    body = (_CARD if card else _UNTIL) + number.to_bytes(_NUMBER_BYTES, "big") + account.encode()
     return base64.urlsafe_b64encode(body + _mac(key, b"withdraw", body)[:_MAC_BYTES]).rstrip(b"=").decode()
 
 
 def read_token(key: bytes, token: str) -> TokenFor | None:
     """What a token says; None unless it was made with this key, to the last bit.
 
-    Expiry is the caller's business.
+    Expiry, and whether a card was revoked, are the caller's business.
     """
     if not token.isascii() or len(token) > _MAX_TOKEN:
         return None
@@ -59,10 +79,11 @@ def read_token(key: bytes, token: str) -> TokenFor | None:
     body, given = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
     if not hmac.compare_digest(_mac(key, b"withdraw", body)[:_MAC_BYTES], given):
         return None
-    account = body[1 + _EXPIRY_BYTES :].decode()
-    found = TokenFor(account, int.from_bytes(body[1 : 1 + _EXPIRY_BYTES], "big"))
+    number, account = int.from_bytes(body[1 : 1 + _NUMBER_BYTES], "big"), body[1 + _NUMBER_BYTES :].decode()
+    found = TokenFor(account, 0, number) if body[:1] == _CARD else TokenFor(account, number)
     # base64 has several spellings of the same bytes: only the one that was made is taken
-    return found if hmac.compare_digest(make_token(key, account, found.expires_s), token) else None
+    made = make_token(key, account, found.expires_s, found.card)
+    return found if hmac.compare_digest(made, token) else None
 
 
 def k1(key: bytes, token: str, claims_taken: int) -> str:
@@ -75,22 +96,61 @@ def k1_hash(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
-def withdraw_document(*, callback: str, secret: str, description: str, minimum: Sat, maximum: Sat) -> bytes:
-    """LUD-03's withdrawRequest as JSON.
+@attrs.frozen
+class Offered:
+    """What a wallet is offered.
+
+    Attributes:
+        callback: URL that takes the invoice.
+        secret: the k1.
+        description: what the wallet shows.
+        minimum: least amount.
+        maximum: greatest amount.
+        again: of a lasting card, the URL at which a wallet may look again (LUD-14).
+        balance: of a lasting card, the whole balance, which may exceed the maximum.
+    """
+
+    callback: str
+    secret: str = attrs.field(repr=False)
+    description: str
+    minimum: Sat
+    maximum: Sat
+    again: str | None = attrs.field(default=None, repr=False)
+    balance: Msat | None = None
+
+
+def _model(offered: Offered) -> LnurlWithdrawResponse:
+    fields: dict[str, Any] = {
+        "callback": offered.callback,
+        "k1": offered.secret,
+        "defaultDescription": offered.description,
+        "minWithdrawable": to_msat(offered.minimum),
+        "maxWithdrawable": to_msat(offered.maximum),
+        "balanceCheck": offered.again,
+        "currentBalance": offered.balance,
+    }
+    return LnurlWithdrawResponse.model_validate(fields)
+
+
+def withdraw_document(offered: Offered) -> bytes:
+    """LUD-03's withdrawRequest as JSON, with LUD-14's fields for a card.
 
     Raises:
-        ValueError: the maximum is below the minimum, or wallets would refuse the callback's URL.
+        ValueError: the maximum is below the minimum, or wallets would refuse a URL.
     """
-    document = LnurlWithdrawResponse.model_validate(
-        {
-            "callback": callback,
-            "k1": secret,
-            "defaultDescription": description,
-            "minWithdrawable": to_msat(minimum),
-            "maxWithdrawable": to_msat(maximum),
-        }
-    )
-    return document.model_dump_json(exclude_none=True).encode()
+    return _model(offered).model_dump_json(exclude_none=True).encode()
+
+
+def fast_url(url: str, offered: Offered) -> str:
+    """A withdraw link that holds its whole offer (LUD-08), for a wallet on the device that shows it.
+
+    A wallet that knows LUD-08 saves a question; every other one asks the URL as it is.  Not for a QR code.
+
+    Raises:
+        ValueError: as withdraw_document.
+    """
+    fields = _model(offered).model_dump(mode="json", exclude_none=True)
+    return f"{url}?{urlencode(fields)}"
 
 
 def error_document(reason: str) -> bytes:
@@ -116,3 +176,14 @@ def bech32_link(url: str) -> str:
 def qr_text(url: str) -> str:
     """What the QR code of a withdraw link holds: upper case throughout, which makes the code smaller."""
     return f"LIGHTNING:{bech32_link(url)}"
+
+
+def lud17_link(url: str, scheme: str) -> str:
+    """The same link by LUD-17: ``lnurlw`` or ``keyauth`` instead of https (http for .onion)."""
+    return f"{scheme}://{url.partition('://')[2]}"
+
+
+def lightning_address(text: str) -> str | None:
+    """A Lightning Address (LUD-16) in lower case, or None when it has not the form of one."""
+    address = text.strip().lower()
+    return address if _LIGHTNING_ADDRESS.fullmatch(address) else None

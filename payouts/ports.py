@@ -42,6 +42,7 @@ class Claim:
         invoice: BOLT 11, lower case.
         filed_ms: Unix milliseconds.
         answer_by_ms: the payer refuses the claim after this moment, so that the web may say ERROR for good.
+        card: number of the lasting card that was used, 0 for a link with an end.
     """
 
     claim_id: int
@@ -51,6 +52,7 @@ class Claim:
     invoice: str
     filed_ms: int
     answer_by_ms: int
+    card: int = 0
 
 
 @attrs.frozen
@@ -428,7 +430,9 @@ class ClaimDesk(Protocol):
         """The answer of the claim that was *taken* with this k1, if any."""
         ...
 
-    async def file(self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str) -> Answer | None:
+    async def file(
+        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+    ) -> Answer | None:
         """File the claim durably and wait for the payer's answer.
 
         The same (k1_hash, invoice) twice is one claim.  None when no answer came in time: then the claim is

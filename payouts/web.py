@@ -1,4 +1,4 @@
-"""The LNURL-withdraw routes (LUD-03) that a wallet talks to: who it is, what it may take, and its invoice.
+"""The LNURL routes that a wallet talks to: what it may take, its invoice (LUD-03), and logging in (LUD-04).
 
 Nothing here moves money: a callback files a claim, the payer decides, and the wallet hears its answer.
 Access logs must not hold these requests' query strings: they carry k1.
@@ -18,17 +18,21 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException
 
-from payouts import lnurl
+from payouts import lnurl, login
 from payouts.claims import ClaimTerms
 from payouts.errors import InvoiceMalformed
 from payouts.invoice import MAX_LENGTH, decode
+from payouts.login import LoginDesk
 from payouts.money import Sat
 from payouts.ports import Answer, ClaimDesk, PaymentState, WithdrawTerms
 from payouts.terms import Bad, check
 
 _K1_LENGTH: Final = 64
+_WALLET_LENGTH: Final = 66
+_SIGNATURE_LENGTH: Final = 144
 _NO_LINK: Final = "this withdraw link is not valid"
 _EXPIRED: Final = "this withdraw link has expired: get a new one from your account page"
+_REVOKED: Final = "this card was revoked: get a new one from your account page"
 _USED: Final = "this withdraw link was used: scan it again for a new withdrawal"
 
 
@@ -49,33 +53,36 @@ class WithdrawOptions:
 
 @attrs.frozen
 class _Link:
-    """A genuine, unexpired token and its account's present terms."""
+    """A genuine token that is good now, and its account's present terms."""
 
     token: str
-    account: str
-    expires_s: int
+    says: lnurl.TokenFor
     terms: WithdrawTerms
 
 
 class LnurlRoutes:
-    """``GET /lnurl/w/<token>`` and its ``/cb``, as a Klein app.
+    """``GET /lnurl/w/<token>`` with its ``/cb``, and ``GET /lnurl/login``, as a Klein app.
 
     Args:
         desk: terms and claims.
         now_ms: Unix milliseconds.
         options: see WithdrawOptions.
+        logins: where wallets' log-ins go.
     """
 
     app = Klein()
     log = Logger()
 
-    def __init__(self, desk: ClaimDesk, now_ms: Callable[[], int], options: WithdrawOptions) -> None:
+    def __init__(
+        self, desk: ClaimDesk, now_ms: Callable[[], int], options: WithdrawOptions, logins: LoginDesk
+    ) -> None:
         self._desk = desk
         self._now_ms = now_ms
         self._options = options
+        self._logins = logins
 
     def resource(self) -> IResource:
-        """The routes as a Twisted resource; they begin with ``/lnurl/w/``, so mount it at the root."""
+        """The routes as a Twisted resource; they begin with ``/lnurl/``, so mount it at the root."""
         return self.app.resource()
 
     def url(self, token: str) -> str:
@@ -89,15 +96,19 @@ class LnurlRoutes:
         link = self._link(token)
         if isinstance(link, str):
             return lnurl.error_document(link)
-        terms = link.terms
+        terms, url, is_card = link.terms, self.url(token), link.says.card > 0
         if terms.maximum < max(terms.minimum, 1):
-            return lnurl.error_document(_too_little(terms.minimum))
+            return lnurl.error_document(terms.nothing or _too_little(terms.minimum))
         return lnurl.withdraw_document(
-            callback=f"{self.url(token)}/cb",
-            secret=lnurl.k1(self._options.terms.server_key, token, terms.claims_taken),
-            description=self._options.description,
-            minimum=terms.minimum,
-            maximum=terms.maximum,
+            lnurl.Offered(
+                callback=f"{url}/cb",
+                secret=lnurl.k1(self._options.terms.server_key, token, terms.claims_taken),
+                description=self._options.description,
+                minimum=terms.minimum,
+                maximum=terms.maximum,
+                again=url if is_card else None,
+                balance=terms.balance if is_card else None,
+            )
         )
 
     @app.route("/lnurl/w/<string:token>/cb", methods=["GET"])
@@ -110,6 +121,19 @@ class LnurlRoutes:
         refusal = await self._claim(token, secret, _bare(text))
         return lnurl.success_document() if refusal is None else lnurl.error_document(refusal)
 
+    @app.route("/lnurl/login", methods=["GET"])
+    def login(self, request: IRequest) -> bytes:
+        """Take a wallet's signature (LUD-04); the browser that showed the challenge comes for it."""
+        _set_headers(request)
+        k1, wallet, signature = (
+            _argument(request, name, longest)
+            for name, longest in ((b"k1", _K1_LENGTH), (b"key", _WALLET_LENGTH), (b"sig", _SIGNATURE_LENGTH))
+        )
+        if k1 is None or wallet is None or signature is None:
+            return lnurl.error_document("k1, sig and key must each be given once")
+        refusal = self._login(k1.lower(), wallet.lower(), signature.lower())
+        return lnurl.success_document() if refusal is None else lnurl.error_document(refusal)
+
     @app.handle_errors(Exception)
     def broken(self, request: IRequest, failure: Failure) -> bytes:
         """A fault of ours, in the wallet's own protocol; a path that is no route stays a plain 404."""
@@ -119,6 +143,17 @@ class LnurlRoutes:
         self.log.failure("A wallet's request could not be answered", failure)
         _set_headers(request)
         return lnurl.error_document("the pool cannot answer now: try again in a minute")
+
+    def _login(self, k1: str, wallet: str, signature: str) -> str | None:
+        """Why a wallet may not log in, or None when its signature was kept."""
+        challenge = login.read_k1(self._options.terms.server_key, k1)
+        if challenge is None or self._now_ms() // 1000 >= challenge.expires_s:
+            return "this code is out of date: load the page again"
+        if not login.is_signed(k1, wallet, signature):
+            return "the signature is not of this key and this code"
+        if not self._logins.signed(lnurl.k1_hash(k1), wallet, signature):
+            return "this code was used: load the page again"
+        return None
 
     async def _claim(self, token: str, secret: str, invoice: str) -> str | None:
         """Why the wallet is refused, or None when its claim was taken."""
@@ -135,8 +170,13 @@ class LnurlRoutes:
         bad = self._objection(invoice, link.terms)
         if bad is not None:
             return bad
+        says = link.says
         answer = await self._desk.file(
-            account=link.account, token_expires_s=link.expires_s, k1_hash=k1_hash, invoice=invoice
+            account=says.account,
+            token_expires_s=says.expires_s,
+            k1_hash=k1_hash,
+            invoice=invoice,
+            card=says.card,
         )
         if answer is None:
             self.log.warn("A claim got no answer in time: is the payer running?")
@@ -161,10 +201,14 @@ class LnurlRoutes:
         found = lnurl.read_token(self._options.terms.server_key, token)
         if found is None:
             return _NO_LINK
-        if self._now_ms() // 1000 >= found.expires_s:
+        if not found.card and self._now_ms() // 1000 >= found.expires_s:
             return _EXPIRED
         terms = self._desk.terms(found.account)
-        return _NO_LINK if terms is None else _Link(token, found.account, found.expires_s, terms)
+        if terms is None:
+            return _NO_LINK
+        if found.card not in {0, terms.card}:
+            return _REVOKED
+        return terms.closed or _Link(token, found, terms)
 
 
 def _refusal(answer: Answer, invoice: str) -> str | None:

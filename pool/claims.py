@@ -40,6 +40,7 @@ class Desk:
         limits: the [lightning] section.
         clock: to wait with.
         now_ms: Unix milliseconds.
+        why_nothing: of terms that allow nothing, why that is and when it will change; None for other terms.
     """
 
     reader: ClaimReader
@@ -47,24 +48,36 @@ class Desk:
     limits: LightningConfig
     clock: IReactorTime
     now_ms: Callable[[], int]
+    why_nothing: Callable[[str, WithdrawTerms], str | None] = lambda account, terms: None
 
     def terms(self, account: str) -> WithdrawTerms | None:
         """See payouts.ports.ClaimDesk."""
-        if not self.reader.account_exists(account):
+        reader = self.reader
+        if not (reader.account_exists(account) or reader.has_link(account)):
             return None
         fees = FeePolicy(to_msat(Sat(self.limits.max_fee_base_sat)), self.limits.max_fee_ppm)
-        maximum = max_withdrawable(self.reader.available(account), fees, Sat(self.limits.maximum_sat))
-        return WithdrawTerms(self.reader.claims_taken(account), Sat(self.limits.minimum_sat), maximum)
+        balance = reader.available(account)
+        maximum = max_withdrawable(balance, fees, Sat(self.limits.maximum_sat))
+        terms = WithdrawTerms(
+            reader.claims_taken(account),
+            Sat(self.limits.minimum_sat),
+            maximum,
+            card=reader.card_number(account),
+            balance=balance,
+        )
+        return attrs.evolve(terms, nothing=self.why_nothing(account, terms))
 
     def answered(self, k1_hash: str) -> Answer | None:
         """See payouts.ports.ClaimDesk."""
         return self.reader.taken_with(k1_hash)
 
-    async def file(self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str) -> Answer | None:
+    async def file(
+        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+    ) -> Answer | None:
         """See payouts.ports.ClaimDesk."""
         now_ms = self.now_ms()
         claim = self.inbox.file(
-            Claim(0, account, token_expires_s, k1_hash, invoice, now_ms, now_ms + ANSWER_WITHIN_MS)
+            Claim(0, account, token_expires_s, k1_hash, invoice, now_ms, now_ms + ANSWER_WITHIN_MS, card)
         )
         while True:
             last_look = self.now_ms() > claim.answer_by_ms + GRACE_MS
@@ -105,4 +118,4 @@ class Registry:
 
     def find(self, secret_hash: str) -> str | None:
         """The account whose secret has this hash."""
-        return self.reader.account_of(secret_hash)
+        return self.reader.account_of_link(secret_hash)

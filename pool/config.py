@@ -241,8 +241,6 @@ class OnchainConfig(_Section):
     fee_rate_sat_vb: Decimal | None = Field(default=None, gt=0)
     interval_s: float = Field(default=3600.0, gt=0)
     address_stock: int = Field(default=100, ge=2, le=1000)
-    treasury_bps: int = Field(default=0, ge=0, le=10_000)
-    treasury_gap: int = Field(default=20, ge=1, le=1000)
 
 
 class WebConfig(_Section):
@@ -252,6 +250,7 @@ class WebConfig(_Section):
     public_url: str = Field(default="https://pool.example", pattern=r"^(https://|http://[a-z2-7]{56}\.onion)")
     name: str = Field(default="Sluice", max_length=60)
     link_minutes: int = Field(default=10, ge=1, le=1440)
+    change_wait_hours: int = Field(default=24, ge=0, le=720)
 
 
 class MetricsConfig(_Section):

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import secrets
+
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
 
+from payouts.ports import WithdrawTerms
 from payouts.web import LnurlRoutes, WithdrawOptions
 from pool.claims import Desk, Registry
+from pool.owners import OwnerDesk
 from pool.roles.base import Context
 from pool.roles.payer import claim_terms
 from pool.store.claims import ClaimReader
 from pool.store.database import connect
+from pool.store.destinations import DestinationDesk
 from pool.store.inbox import InboxStore
 from pool.store.queries import Queries
+from pool.store.wishes import WishAnswers, WishInbox
 from pool.web.access import AccessLog
+from pool.web.owners import OwnerPages
 from pool.web.ports import facts_of
+from pool.web.private import Surroundings
+from pool.web.proof import ProofPages
 from pool.web.site import Site
+from pool.web.withdraw import why_not
 
 
 class WebRole:
@@ -32,29 +42,40 @@ class WebRole:
     async def start(self) -> None:
         """Open the files and the ports."""
         context, config = self._context, self._context.config
-        inbox = InboxStore(connect(config.store.directory, "inbox"))
-        reader = ClaimReader(await context.read("ledger"))
-        key = context.server_key()
-        self._queries = Queries(config.store.directory)
-        desk, routes = None, None
+        connection = connect(config.store.directory, "inbox")
+        inbox, ledger = InboxStore(connection), await context.read("ledger")
+        reader, key, facts = ClaimReader(ledger), context.server_key(), facts_of(config)
+        queries = self._queries = Queries(config.store.directory)
+        owners = OwnerDesk(
+            reader,
+            DestinationDesk(ledger),
+            WishInbox(connection),
+            WishAnswers(ledger),
+            context.reactor,
+            context.now_ms,
+        )
+        desk, wallets = None, None
         if config.lightning is not None:
-            desk = Desk(reader, inbox, config.lightning, context.reactor, context.now_ms)
+
+            def why_nothing(account: str, terms: WithdrawTerms) -> str | None:
+                return why_not(facts, queries, account, terms)
+
+            desk = Desk(reader, inbox, config.lightning, context.reactor, context.now_ms, why_nothing)
             options = WithdrawOptions(
-                config.web.public_url,
-                f"{config.web.name}: mining reward",
-                claim_terms(config, config.lightning, key),
+                config.web.public_url, facts.withdraw_text, claim_terms(config, config.lightning, key)
             )
-            routes = LnurlRoutes(desk, context.now_ms, options)
+            wallets = LnurlRoutes(desk, context.now_ms, options, owners).resource()
         site = Site(
-            facts_of(config),
-            self._queries,
+            facts,
+            queries,
             Registry(reader, inbox, context.now_ms),
-            desk,
-            key,
             now_ms=context.now_ms,
             in_thread=deferToThread,
         )
-        root = site.resource(None if routes is None else routes.resource())
+        around = Surroundings(
+            facts, queries, owners, desk, key, context.now_ms, deferToThread, secrets.token_bytes
+        )
+        root = site.resource(OwnerPages(around).resource(), ProofPages(around).resource(), wallets)
         for number, description in enumerate(config.web.listen):
             factory = AccessLog(root)
             self._ports.append(await context.listen(f"web.listen[{number}]", description, factory))

@@ -79,6 +79,11 @@ class AccessReader:
         ).fetchone()
         return None if row is None else Card(*row)
 
+    def card_number(self, account: str) -> int:
+        """The number of the account's card, 0 when it has none."""
+        card = self.card(account)
+        return 0 if card is None else card.number
+
 
 class AccessBook(AccessReader):
     """Changes what opens an account; its caller holds the transaction."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from payouts.money import Msat
 from payouts.ports import Answer, Claim, PaymentState
+from pool.store.access import AccessReader
 
 
-class ClaimReader:
+class ClaimReader(AccessReader):
     """Reads ``ledger.db``; writes nothing."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
 
     def account_exists(self, name: str) -> bool:
         """Whether the books have a pool account of this name."""
@@ -22,13 +18,6 @@ class ClaimReader:
     def accounts(self) -> set[str]:
         """The names of all pool accounts."""
         return {str(name) for (name,) in self._connection.execute("SELECT name FROM account")}
-
-    def account_of(self, secret_hash: str) -> str | None:
-        """The pool account whose secret has this hash."""
-        row = self._connection.execute(
-            "SELECT name FROM account WHERE secret_hash = ?", (secret_hash,)
-        ).fetchone()
-        return None if row is None else str(row[0])
 
     def available(self, account: str) -> Msat:
         """The account's available balance (a credit balance: negative in the table, positive here)."""

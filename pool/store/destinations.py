@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from pool.errors import StoreError
-from pool.store.database import transaction
+from pool.store.ledger import LedgerStore
 
 Rail = Literal["lightning", "onchain"]
 
@@ -49,7 +49,7 @@ class DestinationDesk:
 
         The same wish again is the one that waits or holds already, so that asking twice delays nothing.
         """
-        with transaction(self._connection) as tx:
+        with LedgerStore(self._connection).transaction() as tx:  # or the one that is open
             waiting = self.waiting(account, rail, now_ms)
             if waiting is not None and waiting.target == target:
                 return waiting
@@ -74,7 +74,7 @@ class DestinationDesk:
         Raises:
             StoreError: it is valid already, was called off, or never was.
         """
-        with transaction(self._connection) as tx:
+        with LedgerStore(self._connection).transaction() as tx:  # or the one that is open
             done = tx.execute(
                 "UPDATE destination SET cancelled_ms = ?1 WHERE id = ?2 AND valid_from_ms > ?1"
                 " AND cancelled_ms IS NULL",

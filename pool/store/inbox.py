@@ -39,8 +39,8 @@ class InboxStore:
         with transaction(self._connection) as tx:
             tx.execute(
                 "INSERT OR IGNORE INTO claim"
-                " (account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                " (account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms, card)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 attrs.astuple(claim)[1:],
             )
             row = tx.execute(
@@ -88,4 +88,6 @@ class ClaimQueue:
         return [claim for claim in due if claim.claim_id not in answered][:limit]
 
 
-_SELECT_CLAIM = "SELECT id, account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms FROM claim"
+_SELECT_CLAIM = (
+    "SELECT id, account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms, card FROM claim"
+)

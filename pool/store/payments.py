@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from payouts.money import Msat
 from payouts.ports import Claim, Intent, NotTaken, Payment, PaymentState, Taken
 from pool import ledger
+from pool.store.access import AccessReader
 from pool.store.payment_rows import OPEN, SELECT, Begun, get, payment_of, require, update
 from pool.store.pushes import PushBook
 
@@ -49,8 +50,9 @@ class SqliteBook(PushBook):
         now_ms: int,
         limit: int,
     ) -> str | None:
-        if self._is_address(intent.claim.account):  # it has no claim link: whoever filed this made it up
-            return "This account is paid on-chain."
+        refusal = self._refusal_of_link(tx, intent.claim)
+        if refusal is not None:
+            return refusal
         if now_ms > intent.claim.answer_by_ms:
             return "This took too long; please scan again."
         if k1_hash_for(self.claims_taken(intent.claim.account)) != intent.claim.k1_hash:
@@ -58,6 +60,14 @@ class SqliteBook(PushBook):
         if self.knows([intent.payment_hash]):
             return "This invoice was presented before; please use a new one."
         return self._refusal_for_money(tx, _begun(intent), limit)
+
+    def _refusal_of_link(self, tx: sqlite3.Connection, claim: Claim) -> str | None:
+        access = AccessReader(tx)
+        if self._is_address(claim.account) and not access.has_link(claim.account):
+            return "This account is paid on-chain."  # its owner has signed nothing: the claim is made up
+        if claim.card and claim.card != access.card_number(claim.account):
+            return "This card was revoked; please get a new one from your account page."
+        return None
 
     def _answer(self, tx: sqlite3.Connection, claim: Claim) -> Taken | NotTaken | None:
         row = tx.execute(

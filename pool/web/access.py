@@ -15,8 +15,8 @@ POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src data: 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
 )
-_PLAIN: Final = frozenset({"", "start", "blocks", "static", "healthz", "metrics", "api"})
-_SECRET: Final = frozenset({"a", "u", "lnurl"})
+_PLAIN: Final = frozenset({"", "start", "blocks", "static", "healthz", "metrics", "api", "account", "login"})
+_SECRET: Final = frozenset({"a", "u", "lnurl", "prove"})
 _HARMLESS: Final = re.compile(r"/*([\w-]{1,16}(\.\w{1,4})?/?){0,3}", re.ASCII)
 
 

@@ -9,14 +9,16 @@ import attrs
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pool.accounts import payable_address
+from pool.store.access import WalletKey
 from pool.store.activity import Hashrate, Worker
+from pool.store.destinations import Destination
 from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
 from pool.store.policies import PolicyChange
 from pool.store.queries import Queries
 from pool.web import words
 from pool.web.ports import Facts
 from pool.web.terms import change_words
-from pool.web.withdraw import NothingNow, Offer
+from pool.web.withdraw import Code, NothingNow, Offer
 
 HERE: Final = Path(__file__).parent
 STYLE: Final = (HERE / "static" / "style.css").read_bytes()
@@ -52,6 +54,46 @@ class AccountFigures:
     def known(self) -> bool:
         """Whether the pool has ever heard of it."""
         return bool(self.workers or self.rewards or self.payments) or self.balances != Balances()
+
+
+@attrs.frozen
+class Settings:
+    """What the page of an account's settings shows.
+
+    Attributes:
+        account: whose.
+        base: path of its page.
+        card: its lasting withdraw link.
+        wallets: that may log in.
+        valid: where it is paid unasked, by rail.
+        waiting: changes of that.
+    """
+
+    account: str
+    base: str = attrs.field(repr=False)
+    card: Code | None
+    wallets: list[WalletKey]
+    valid: dict[str, str | None]
+    waiting: list[Destination]
+
+
+@attrs.frozen
+class Proof:
+    """What the page for a signature shows.
+
+    Attributes:
+        address: whose key signs.
+        message: to be signed.
+        secret: the claim secret that the signature will open the account by.
+        expires_s: Unix second that the message names.
+        objected: what was wrong with the signature given before.
+    """
+
+    address: str
+    message: str
+    secret: str = attrs.field(repr=False)
+    expires_s: int
+    objected: str | None = None
 
 
 def pool_figures(queries: Queries, now_ms: int) -> PoolFigures:
@@ -118,10 +160,34 @@ class Pages:
         """A new account: the only page that ever shows its claim link."""
         return self._page("started.html", now_ms, name=name, claim_link=claim_link)
 
-    def account(self, figures: AccountFigures, offered: Offer | NothingNow, now_ms: int) -> str:
-        """A pool account's own page."""
+    def linked(self, name: str, claim_link: str, now_ms: int) -> str:
+        """A new claim link of an account: the only page that ever shows it."""
+        return self._page("linked.html", now_ms, name=name, claim_link=claim_link)
+
+    def account(
+        self,
+        figures: AccountFigures,
+        offered: Offer | NothingNow,
+        waiting: list[Destination],
+        base: str,
+        now_ms: int,
+    ) -> str:
+        """An account's own page; ``base`` is its path."""
         ready = isinstance(offered, Offer)
-        return self._page("account.html", now_ms, figures=figures, offered=offered, ready=ready)
+        values = {"figures": figures, "offered": offered, "ready": ready, "waiting": waiting, "base": base}
+        return self._page("account.html", now_ms, **values)
+
+    def settings(self, settings: Settings, now_ms: int) -> str:
+        """What can be changed about an account."""
+        return self._page("settings.html", now_ms, s=settings)
+
+    def code(self, code: Code, base: str | None, now_ms: int) -> str:
+        """A code for a wallet to sign: to log in, or to be linked to the account at ``base``."""
+        return self._page("code.html", now_ms, code=code, base=base)
+
+    def prove(self, proof: Proof, now_ms: int) -> str:
+        """The text that an address's owner signs, and the field for the signature."""
+        return self._page("prove.html", now_ms, proof=proof)
 
     def address(self, figures: AccountFigures, now_ms: int) -> str:
         """An address account's public page."""

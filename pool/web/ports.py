@@ -10,11 +10,15 @@ from typing import Any, Protocol
 import attrs
 from twisted.internet.defer import Deferred
 
+from payouts.login import Signed
 from payouts.money import Msat, Sat, to_msat
 from pool.config import Config, Network
 from pool.rewards.policy import Policy, Scheme
+from pool.store.access import Card, WalletKey
+from pool.store.destinations import Destination, Rail
 from pool.web.miner_ports import MinerPort, miner_ports
 from pool.web.terms import policy_words
+from pool.wishes import Verdict, Wish
 
 InThread = Callable[..., Deferred[Any]]
 """Runs a function with its arguments away from the reactor, as ``deferToThread`` does."""
@@ -31,8 +35,40 @@ class AccountDesk(Protocol):
         """
         ...
 
-    def find(self, secret_hash: str) -> str | None:
-        """The account whose claim secret has this hex SHA-256."""
+
+class OwnersDesk(Protocol):
+    """What opens accounts, where they are paid unasked, and wishes about both; see pool.owners.OwnerDesk."""
+
+    def account_of_link(self, secret_hash: str) -> str | None:
+        """The account that a claim secret with this hex SHA-256 opens."""
+        ...
+
+    def account_of_wallet(self, wallet: str) -> str | None:
+        """The account that a wallet opens."""
+        ...
+
+    def wallets(self, account: str) -> list[WalletKey]:
+        """The wallets that may log in."""
+        ...
+
+    def card(self, account: str) -> Card | None:
+        """The account's lasting withdraw link."""
+        ...
+
+    def valid(self, account: str, rail: Rail) -> str | None:
+        """Where the account is paid unasked now."""
+        ...
+
+    def waiting(self, account: str) -> list[Destination]:
+        """Changes of that which have not come into force."""
+        ...
+
+    def login(self, k1_hash: str) -> Signed | None:
+        """Who signed a challenge, if anybody has."""
+        ...
+
+    async def ask(self, account: str, wish: Wish) -> Verdict | None:
+        """File a wish and wait for its answer; None when none came in time: then it is void."""
         ...
 
 
@@ -51,6 +87,7 @@ class Facts:
         threshold: from which an address account is paid on-chain.
         lightning_minimum: the least that Lightning pays; None when the pool does not pay over Lightning.
         link_minutes: how long a withdraw QR is valid.
+        change_wait_hours: how long a changed destination waits.
         metrics: whether ``/metrics`` answers.
         scheme: how the pool's blocks are divided.
     """
@@ -67,6 +104,12 @@ class Facts:
     link_minutes: int
     metrics: bool
     scheme: Scheme = Scheme.PPLNS
+    change_wait_hours: int = 24
+
+    @property
+    def withdraw_text(self) -> str:
+        """What a wallet shows for a withdrawal."""
+        return f"{self.name}: mining reward"
 
     @property
     def stratum_url(self) -> str:
@@ -101,4 +144,5 @@ def facts_of(config: Config) -> Facts:
         link_minutes=config.web.link_minutes,
         metrics=config.metrics.enabled,
         scheme=config.rewards.scheme,
+        change_wait_hours=config.web.change_wait_hours,
     )

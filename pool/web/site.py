@@ -1,17 +1,15 @@
 """The web role's routes: pages, API, health and metrics, with the wallets' routes beside them.
 
-The site reads the databases and writes nothing but new accounts, through its AccountDesk.  A claim secret is
-looked up by its hash and never put into a log, a header or an error.
+The site reads the databases and writes nothing but new accounts, through its AccountDesk.  Accounts' own
+pages are in pool.web.owners.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-import attrs
 from klein import Klein
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,40 +17,21 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from payouts.ports import ClaimDesk
 from pool import metrics
-from pool.accounts import hash_secret, payable_address
+from pool.accounts import payable_address
 from pool.errors import StoreError
 from pool.store.queries import Queries
 from pool.web import api
 from pool.web.access import protect, redacted, same_origin
-from pool.web.pages import BLOCKS, STYLE, AccountFigures, Pages, account_figures, pool_figures
+from pool.web.bucket import Bucket
+from pool.web.pages import BLOCKS, STYLE, Pages, account_figures, pool_figures
 from pool.web.ports import AccountDesk, Facts, InThread
+from pool.web.reply import html, status, typed
 from pool.web.root import Root
-from pool.web.withdraw import NothingNow, Offer, nothing_now, offer
 
-SECRET: Final = re.compile(r"[\w-]{40,50}", re.ASCII)
 ACCOUNTS_AT_ONCE: Final = 30
 """New accounts that may be made in a row; one more every ACCOUNT_EVERY_MS.  A bound on what bots can add."""
 ACCOUNT_EVERY_MS: Final = 2_000
-
-
-@attrs.define
-class _Bucket:
-    """A token bucket for new accounts."""
-
-    tokens: int = ACCOUNTS_AT_ONCE
-    filled_ms: int = 0
-
-    def take(self, now_ms: int) -> bool:
-        gained = (now_ms - self.filled_ms) // ACCOUNT_EVERY_MS
-        if gained > 0:
-            self.tokens = min(ACCOUNTS_AT_ONCE, self.tokens + gained)
-            self.filled_ms = now_ms
-        if self.tokens == 0:
-            return False
-        self.tokens -= 1
-        return True
 
 
 class Site:
@@ -66,8 +45,6 @@ class Site:
         facts: Facts,
         queries: Queries,
         accounts: AccountDesk,
-        claims: ClaimDesk | None,
-        key: bytes,
         *,
         now_ms: Callable[[], int],
         in_thread: InThread,
@@ -78,47 +55,46 @@ class Site:
             facts: what the operator decided.
             queries: to read figures with.
             accounts: to make and find pool accounts.
-            claims: terms for withdraw links; None when the pool does not pay over Lightning.
-            key: the server key that authenticates withdraw tokens.
             now_ms: Unix milliseconds.
             in_thread: runs reads away from the reactor, ``twisted.internet.threads.deferToThread``.
         """
         self._facts = facts
         self._queries = queries
         self._accounts = accounts
-        self._claims = claims
-        self._key = key
         self._now_ms = now_ms
         self._in_thread = in_thread
         self._pages = Pages(facts)
-        self._new_accounts = _Bucket()
+        self._new_accounts = Bucket(ACCOUNTS_AT_ONCE, ACCOUNT_EVERY_MS)
 
-    def resource(self, wallets: IResource | None = None) -> IResource:
+    def resource(self, owners: IResource, proofs: IResource, wallets: IResource | None = None) -> IResource:
         """The root resource.
 
         Args:
+            owners: accounts' own pages (``pool.web.owners.OwnerPages(…).resource()``).
+            proofs: where addresses are proven (``pool.web.proof.ProofPages(…).resource()``).
             wallets: what answers below ``/lnurl`` (``payouts.web.LnurlRoutes(…).resource()``).
         """
-        return Root(self.app.resource(), wallets)
+        parts = {b"a": owners, b"account": owners, b"login": owners, b"prove": proofs}
+        return Root(self.app.resource(), parts if wallets is None else {**parts, b"lnurl": wallets})
 
     @app.route("/", methods=["GET"])
     async def front(self, request: IRequest) -> bytes:
         """The pool at a glance."""
         now_ms = self._now_ms()
         figures = await self._in_thread(pool_figures, self._queries, now_ms)
-        return self._html(request, self._pages.pool(figures, now_ms))
+        return html(request, self._pages.pool(figures, now_ms))
 
     @app.route("/blocks", methods=["GET"])
     async def blocks(self, request: IRequest) -> bytes:
         """Blocks that the pool found."""
         found = await self._in_thread(self._queries.blocks, BLOCKS)
         policies = await self._in_thread(self._queries.policies)
-        return self._html(request, self._pages.blocks(found, policies, self._now_ms()))
+        return html(request, self._pages.blocks(found, policies, self._now_ms()))
 
     @app.route("/start", methods=["GET"])
     def start(self, request: IRequest) -> bytes:
         """How to begin."""
-        page = self._html(request, self._pages.start(self._now_ms()))
+        page = html(request, self._pages.start(self._now_ms()))
         # under no-referrer browsers send "Origin: null" with the form, which same_origin must refuse
         protect(request, referrer="same-origin")
         return page
@@ -141,24 +117,7 @@ class Site:
             )
         link = f"{self._facts.public_url}/a/{secret}"
         page = self._pages.started(name, link, self._now_ms())
-        return self._html(request, page, private=True)
-
-    @app.route("/a/<secret>", methods=["GET"])
-    async def account(self, request: IRequest, secret: str) -> bytes:
-        """A pool account's own page, opened by its claim link."""
-        name = self._accounts.find(hash_secret(secret)) if SECRET.fullmatch(secret) else None
-        if name is None:
-            return self._message(
-                request,
-                404,
-                "No such account",
-                "Check that the claim link is complete. If you made the account just now, try again in a few"
-                " seconds.",
-            )
-        now_ms = self._now_ms()
-        figures = await self._in_thread(account_figures, self._queries, name, now_ms)
-        page = self._pages.account(figures, self._offered(figures, now_ms), now_ms)
-        return self._html(request, page, private=True)
+        return html(request, page, private=True)
 
     @app.route("/u/<address>", methods=["GET"])
     async def address(self, request: IRequest, address: str) -> bytes:
@@ -170,14 +129,14 @@ class Site:
             )
         now_ms = self._now_ms()
         figures = await self._in_thread(account_figures, self._queries, name, now_ms)
-        return self._html(request, self._pages.address(figures, now_ms), private=True)
+        return html(request, self._pages.address(figures, now_ms), private=True)
 
     @app.route("/static/style.css", methods=["GET"])
     def style(self, request: IRequest) -> bytes:
         """The style sheet."""
         protect(request)
         request.responseHeaders.setRawHeaders("Cache-Control", ["max-age=3600"])
-        return _typed(request, "text/css; charset=utf-8", STYLE)
+        return typed(request, "text/css; charset=utf-8", STYLE)
 
     @app.route("/healthz", methods=["GET"])
     async def health(self, request: IRequest) -> bytes:
@@ -187,9 +146,9 @@ class Site:
             await self._in_thread(self._queries.newest_share_ms)
         except (StoreError, sqlite3.Error):
             self._log.failure("Failed to read the store")
-            _status(request, 503)
-            return _typed(request, "text/plain; charset=utf-8", b"the store cannot be read\n")
-        return _typed(request, "text/plain; charset=utf-8", b"ok\n")
+            status(request, 503)
+            return typed(request, "text/plain; charset=utf-8", b"the store cannot be read\n")
+        return typed(request, "text/plain; charset=utf-8", b"ok\n")
 
     @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: IRequest) -> bytes:
@@ -198,7 +157,7 @@ class Site:
             raise NotFound
         protect(request, private=True)
         text: bytes = await self._in_thread(metrics.exposition, self._queries, self._now_ms)
-        return _typed(request, metrics.CONTENT_TYPE, text)
+        return typed(request, metrics.CONTENT_TYPE, text)
 
     @app.route("/api/v1/pool", methods=["GET"])
     async def api_pool(self, request: IRequest) -> bytes:
@@ -216,7 +175,7 @@ class Site:
         """An address account's figures."""
         name = payable_address(address, self._facts.network)
         if name is None:
-            _status(request, 404)
+            status(request, 404)
             text = f"this is no {self._facts.network} address that we pay to"
             return _json(request, api.error_document("not_an_address", text))
         figures = await self._in_thread(account_figures, self._queries, name, self._now_ms())
@@ -231,7 +190,7 @@ class Site:
     def not_found(self, request: IRequest, failure: Failure) -> bytes:
         """There is no such page."""
         if request.path.startswith(b"/api/"):
-            _status(request, 404)
+            status(request, 404)
             return _json(request, api.error_document("not_found", "there is no such document"))
         return self._message(request, 404, "No such page", "The link may be old or mistyped.")
 
@@ -250,33 +209,12 @@ class Site:
             request, 500, "Something broke", "It was written down; the money is safe. Try again in a minute."
         )
 
-    def _offered(self, figures: AccountFigures, now_ms: int) -> Offer | NothingNow:
-        terms = self._claims.terms(figures.account) if self._claims is not None else None
-        refusal = nothing_now(self._facts, terms, figures.balances, figures.rewards, stopped=figures.stopped)
-        if refusal is not None:
-            return refusal
-        assert terms is not None  # noqa: S101 -- nothing_now answers for missing terms
-        return offer(self._facts, self._key, figures.account, terms, now_ms // 1000)
-
-    def _html(self, request: IRequest, page: str, *, private: bool = False) -> bytes:
-        protect(request, private=private)
-        return _typed(request, "text/html; charset=utf-8", page.encode())
-
-    def _message(self, request: IRequest, status: int, title: str, text: str) -> bytes:
-        _status(request, status)
-        return self._html(request, self._pages.message(title, text, self._now_ms()), private=True)
-
-
-def _status(request: IRequest, code: int) -> None:
-    request.setResponseCode(code)  # type: ignore[no-untyped-call]  # zope's interface has no types
-
-
-def _typed(request: IRequest, content_type: str, body: bytes) -> bytes:
-    request.responseHeaders.setRawHeaders("Content-Type", [content_type])
-    return body
+    def _message(self, request: IRequest, code: int, title: str, text: str) -> bytes:
+        status(request, code)
+        return html(request, self._pages.message(title, text, self._now_ms()), private=True)
 
 
 def _json(request: IRequest, body: bytes) -> bytes:
     protect(request, private=True)
     request.responseHeaders.setRawHeaders("Access-Control-Allow-Origin", ["*"])
-    return _typed(request, "application/json", body)
+    return typed(request, "application/json", body)

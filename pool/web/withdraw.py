@@ -8,14 +8,17 @@ import attrs
 import segno
 from markupsafe import Markup
 
-from payouts.lnurl import bech32_link, make_token, qr_text
+from payouts.lnurl import Offered, bech32_link, fast_url, k1, lud17_link, make_token, qr_text
+from payouts.login import Purpose, login_path
 from payouts.money import Sat, floor_sat
 from payouts.ports import WithdrawTerms
 from pool.store.figures import Balances, RewardRow
+from pool.store.queries import Queries
 from pool.web import words
 from pool.web.ports import Facts
 
 QUIET_ZONE: Final = 4
+REWARDS_LOOKED_AT: Final = 20
 
 
 @attrs.frozen
@@ -26,8 +29,8 @@ class Offer:
         minimum: the least it pays.
         maximum: the most it pays.
         expires_s: Unix second from which it is void.
-        lightning_link: ``lightning:LNURL1…``, which a wallet on the same device opens.
-        lnurlw_link: the same by LUD-17.
+        lightning_link: ``lightning:LNURL1…`` with the whole offer in it (LUD-08), for a wallet right here.
+        lnurlw_link: the plain link by LUD-17.
         svg: QR code of ``LIGHTNING:LNURL1…``.
     """
 
@@ -58,15 +61,44 @@ def offer(facts: Facts, key: bytes, account: str, terms: WithdrawTerms, now_s: i
         now_s: Unix seconds.
     """
     expires_s = now_s + facts.link_minutes * 60
-    url = f"{facts.public_url}/lnurl/w/{make_token(key, account, expires_s)}"
+    token = make_token(key, account, expires_s)
+    url = f"{facts.public_url}/lnurl/w/{token}"
+    offered = Offered(
+        callback=f"{url}/cb",
+        secret=k1(key, token, terms.claims_taken),
+        description=facts.withdraw_text,
+        minimum=terms.minimum,
+        maximum=terms.maximum,
+    )
     return Offer(
         minimum=terms.minimum,
         maximum=terms.maximum,
         expires_s=expires_s,
-        lightning_link=f"lightning:{bech32_link(url)}",
-        lnurlw_link="lnurlw://" + url.partition("://")[2],
+        lightning_link=f"lightning:{bech32_link(fast_url(url, offered))}",
+        lnurlw_link=lud17_link(url, "lnurlw"),
         svg=qr_svg(qr_text(url)),
     )
+
+
+@attrs.frozen
+class Code:
+    """A link to scan or to open: its QR code, it as ``lightning:LNURL1…``, and the plain one by LUD-17."""
+
+    svg: Markup = attrs.field(repr=False)
+    lightning_link: str = attrs.field(repr=False)
+    plain_link: str = attrs.field(repr=False)
+
+
+def card_code(facts: Facts, key: bytes, account: str, number: int) -> Code:
+    """The withdraw link of an account's card."""
+    url = f"{facts.public_url}/lnurl/w/{make_token(key, account, 0, number)}"
+    return Code(qr_svg(qr_text(url)), f"lightning:{bech32_link(url)}", lud17_link(url, "lnurlw"))
+
+
+def login_code(facts: Facts, challenge: str, purpose: Purpose) -> Code:
+    """The code that a wallet scans to log in, or to be linked (LUD-04)."""
+    url = facts.public_url + login_path(challenge, purpose)
+    return Code(qr_svg(qr_text(url)), f"lightning:{bech32_link(url)}", lud17_link(url, "keyauth"))
 
 
 def qr_svg(text: str) -> Markup:
@@ -94,10 +126,9 @@ def nothing_now(
         )
     if terms is None:
         return NothingNow("This account is being set up.", "Look again in a minute.")
-    if stopped:
-        return NothingNow(
-            "The operator has paused payments.", "Nothing is lost; withdrawing works again once they resume."
-        )
+    if terms.closed is not None or stopped:
+        why = terms.closed or "The operator has paused payments."
+        return NothingNow(why, "Nothing is lost; withdrawing works again once they resume.")
     if terms.maximum >= terms.minimum:
         return None
     if balances.held:
@@ -106,6 +137,15 @@ def nothing_now(
             "What it does not use comes back when it ends, mostly within a minute.",
         )
     return _too_little(facts, terms, balances, rewards)
+
+
+def why_not(facts: Facts, queries: Queries, account: str, terms: WithdrawTerms) -> str | None:
+    """What a wallet is told when nothing is payable: why, and when that will change."""
+    if terms.maximum >= max(terms.minimum, 1):
+        return None
+    balances, rewards = queries.balances(account), queries.rewards(account, REWARDS_LOOKED_AT)
+    found = nothing_now(facts, terms, balances, rewards, stopped=False)
+    return None if found is None else f"{found.why} {found.when}"
 
 
 def _too_little(

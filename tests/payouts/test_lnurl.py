@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qsl, urlsplit
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lnurl import decode as lnurl_decode
 
 from payouts import lnurl
-from payouts.money import Sat
+from payouts.money import Msat, Sat
 
 KEY = b"k" * 32
 names = st.text(min_size=1, max_size=40).filter(lambda name: name.isprintable())
@@ -65,29 +67,59 @@ def test_what_is_stored_of_a_k1_does_not_tell_it() -> None:
     assert lnurl.k1_hash("00") == "f1534392279bddbf9d43dde8701cb5be14b82f76ec6607bf8d6ad557f60f304e"
 
 
+OFFERED = lnurl.Offered(
+    callback="https://pool.example/lnurl/w/t/cb",
+    secret="ab",
+    description="Sluice: mining reward",
+    minimum=Sat(10),
+    maximum=Sat(25),
+)
+
+
 def test_the_withdraw_document_has_no_nulls_and_tells_msat() -> None:
-    document = lnurl.withdraw_document(
-        callback="https://pool.example/lnurl/w/t/cb",
-        secret="ab",
-        description="Sluice",
-        minimum=Sat(10),
-        maximum=Sat(25),
-    )
-    assert json.loads(document) == {
+    assert json.loads(lnurl.withdraw_document(OFFERED)) == {
         "tag": "withdrawRequest",
         "callback": "https://pool.example/lnurl/w/t/cb",
         "k1": "ab",
-        "defaultDescription": "Sluice",
+        "defaultDescription": "Sluice: mining reward",
         "minWithdrawable": 10_000,
         "maxWithdrawable": 25_000,
     }
 
 
+def test_a_cards_document_says_where_a_wallet_may_look_again_and_what_it_would_find() -> None:
+    url = "https://pool.example/lnurl/w/t"
+    document = json.loads(lnurl.withdraw_document(attrs.evolve(OFFERED, again=url, balance=Msat(30_500))))
+    assert (document["balanceCheck"], document["currentBalance"]) == (url, 30_500)
+
+
+def test_the_fast_link_holds_the_whole_offer_and_is_still_the_link() -> None:
+    url = "https://pool.example/lnurl/w/t"
+    parts = urlsplit(lnurl.fast_url(url, OFFERED))
+    assert parts._replace(query="").geturl() == url
+    asked = {name: int(value) if value.isdigit() else value for name, value in parse_qsl(parts.query)}
+    assert asked == json.loads(lnurl.withdraw_document(OFFERED))
+
+
 def test_an_offer_that_ends_below_its_beginning_is_a_bug() -> None:
     with pytest.raises(ValueError, match="maxWithdrawable"):
-        lnurl.withdraw_document(
-            callback="https://pool.example/cb", secret="ab", description="", minimum=Sat(2), maximum=Sat(1)
-        )
+        lnurl.withdraw_document(attrs.evolve(OFFERED, minimum=Sat(2), maximum=Sat(1)))
+
+
+def test_no_repr_shows_what_can_be_claimed_with() -> None:
+    assert "ab" not in repr(attrs.evolve(OFFERED, callback="x", again="https://pool.example/ab"))
+
+
+@given(names, st.integers(1, 2**40 - 1))
+def test_a_cards_token_is_read_as_it_was_made_and_is_no_other_links(account: str, number: int) -> None:
+    token = lnurl.make_token(KEY, account, 0, number)
+    if len(token) <= 200:
+        assert lnurl.read_token(KEY, token) == lnurl.TokenFor(account, 0, number)
+    assert token != lnurl.make_token(KEY, account, number)
+
+
+def test_a_link_by_lud_17_is_the_same_url() -> None:
+    assert lnurl.lud17_link("https://pool.example/x?a=1", "keyauth") == "keyauth://pool.example/x?a=1"
 
 
 def test_errors_and_success_are_as_lud_01_says() -> None:

@@ -8,12 +8,14 @@ from urllib.parse import quote
 
 import attrs
 import pytest
+from lnurl import lnurlauth_signature
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 
-from payouts import lnurl
-from payouts.money import Sat
+from payouts import lnurl, login
+from payouts.login import Challenge, Purpose
+from payouts.money import Msat, Sat
 from payouts.ports import Answer, PaymentState, WithdrawTerms
 from payouts.web import LnurlRoutes, WithdrawOptions
 from tests.payouts.fakes import KEY, TERMS
@@ -35,16 +37,36 @@ class FakeDesk:
     silent: bool = False
     state: PaymentState = PaymentState.RESERVED
     answers: dict[str, Answer] = attrs.Factory(dict)
+    card: int = 0
+    closed: str | None = None
+    nothing: str | None = None
+    signed_by: dict[str, str] = attrs.Factory(dict)
 
     def terms(self, account: str) -> WithdrawTerms | None:
-        return WithdrawTerms(self.claims_taken, Sat(10), Sat(self.maximum)) if account == "alice" else None
+        if account != "alice":
+            return None
+        return WithdrawTerms(
+            self.claims_taken,
+            Sat(10),
+            Sat(self.maximum),
+            closed=self.closed,
+            card=self.card,
+            balance=Msat(7_000_000),
+            nothing=self.nothing,
+        )
+
+    def signed(self, k1_hash: str, wallet: str, signature: str) -> bool:
+        return self.signed_by.setdefault(k1_hash, signature) is signature
 
     def answered(self, k1_hash: str) -> Answer | None:
         found = self.answers.get(k1_hash)
         return attrs.evolve(found, state=self.state, reason=self.refusal) if found else None
 
-    async def file(self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str) -> Answer | None:
-        self.filed.append({"account": account, "expires_s": token_expires_s, "invoice": invoice})
+    async def file(
+        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+    ) -> Answer | None:
+        asked = {"account": account, "expires_s": token_expires_s, "invoice": invoice}
+        self.filed.append({**asked, "card": card} if card else asked)
         if self.silent:
             return None
         if not self.takes:
@@ -64,7 +86,7 @@ class Wallet:
     def get(self, path: str) -> tuple[dict[str, Any], Any]:
         """The JSON answered, and the response."""
         routes = LnurlRoutes(
-            self.desk, lambda: self.now_s * 1000, WithdrawOptions(BASE, "Sluice payout", TERMS)
+            self.desk, lambda: self.now_s * 1000, WithdrawOptions(BASE, "Sluice payout", TERMS), self.desk
         )
         agent = RequestTraversalAgent(routes.resource())  # type: ignore[no-untyped-call]
         results: list[tuple[dict[str, Any], Any]] = []
@@ -84,8 +106,11 @@ class Wallet:
     def offer(self, token: str = TOKEN) -> dict[str, Any]:
         return self.get(f"/lnurl/w/{token}")[0]
 
-    def claim(self, k1: str, text: str) -> dict[str, Any]:
-        return self.get(f"/lnurl/w/{TOKEN}/cb?k1={k1}&pr={quote(text)}")[0]
+    def claim(self, k1: str, text: str, token: str = TOKEN) -> dict[str, Any]:
+        return self.get(f"/lnurl/w/{token}/cb?k1={k1}&pr={quote(text)}")[0]
+
+    def login(self, k1: str, wallet: str, signature: str) -> dict[str, Any]:
+        return self.get(f"{login.login_path(k1, Purpose.LOGIN)}&sig={signature}&key={wallet}")[0]
 
 
 @pytest.fixture
@@ -220,6 +245,63 @@ def test_a_malformed_callback_is_refused(wallet: Wallet, query: str) -> None:
 
 def test_what_the_routes_show_of_themselves_holds_no_key() -> None:
     assert KEY.decode() not in repr(WithdrawOptions(BASE, "x", TERMS))
+
+
+def test_a_card_is_kept_by_the_wallet_until_it_is_revoked(wallet: Wallet) -> None:
+    wallet.desk.card = 7
+    card = lnurl.make_token(KEY, "alice", 0, 7)
+    wallet.now_s = MADE_S + 600  # when the page's code has long expired, and the invoice has not
+    offer = wallet.offer(card)
+    assert offer["balanceCheck"] == f"{BASE}/lnurl/w/{card}"
+    assert offer["currentBalance"] == 7_000_000
+    assert wallet.claim(offer["k1"], invoice(1), card) == OK
+    assert wallet.desk.filed == [{"account": "alice", "expires_s": 0, "invoice": invoice(1), "card": 7}]
+    wallet.desk.card = 8
+    assert "revoked" in wallet.offer(card)["reason"]
+    assert "revoked" in wallet.claim("0" * 64, invoice(2), card)["reason"]
+
+
+def test_a_code_of_the_page_makes_no_card_of_itself(wallet: Wallet) -> None:
+    wallet.desk.card = 7
+    assert not {"balanceCheck", "currentBalance"} & set(wallet.offer())
+
+
+def test_a_wallet_hears_why_nothing_can_be_withdrawn(wallet: Wallet) -> None:
+    wallet.desk.maximum, wallet.desk.nothing = 9, "It is all held; wait a minute."
+    assert wallet.offer()["reason"] == "It is all held; wait a minute."
+    wallet.desk.maximum, wallet.desk.closed = 5000, "The operator has paused payments."
+    assert wallet.offer()["reason"] == "The operator has paused payments."
+    assert wallet.claim(lnurl.k1(KEY, TOKEN, 0), invoice(1))["reason"] == "The operator has paused payments."
+
+
+def test_a_wallet_logs_in_once_with_each_challenge(wallet: Wallet) -> None:
+    k1 = login.make_k1(KEY, Challenge(Purpose.LOGIN, MADE_S + 60), "ticket")
+    key, signature = lnurlauth_signature(k1, b"\x05" * 32)
+    assert wallet.login(k1, key.upper(), signature) == OK
+    assert list(wallet.desk.signed_by) == [lnurl.k1_hash(k1)]
+    assert "was used" in wallet.login(k1, key, signature)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("until_s", "key", "seed", "reason"),
+    [
+        (MADE_S, KEY, 5, "out of date"),
+        (MADE_S + 60, b"another key", 5, "out of date"),
+        (MADE_S + 60, KEY, 6, "not of this key"),
+    ],
+)
+def test_a_log_in_that_proves_nothing_is_refused(
+    wallet: Wallet, until_s: int, key: bytes, seed: int, reason: str
+) -> None:
+    k1 = login.make_k1(key, Challenge(Purpose.LOGIN, until_s), "ticket")
+    public, _ = lnurlauth_signature(k1, b"\x05" * 32)
+    _, signature = lnurlauth_signature(k1, bytes([seed]) * 32)
+    assert reason in wallet.login(k1, public, signature)["reason"]
+    assert wallet.desk.signed_by == {}
+
+
+def test_a_log_in_with_something_missing_is_refused(wallet: Wallet) -> None:
+    assert "given once" in wallet.get(f"/lnurl/login?tag=login&k1={'0' * 64}&key=02")[0]["reason"]
 
 
 class BrokenDesk(FakeDesk):

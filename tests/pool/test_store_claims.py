@@ -42,8 +42,8 @@ def test_accounts_are_found_by_name_and_by_the_hash_of_their_secret(store: Store
     assert reader.accounts() == {"alice", "bob-1"}
     assert reader.account_exists("alice")
     assert not reader.account_exists("carol")
-    assert reader.account_of("b-hash") == "bob-1"
-    assert reader.account_of("other") is None
+    assert reader.account_of_link("b-hash") == "bob-1"
+    assert reader.account_of_link("other") is None
 
 
 def test_the_available_balance_is_positive_and_zero_for_whoever_has_none(store: Store) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 import lnurl as reference
 import pytest
 
-from payouts.lnurl import read_token
+from payouts.lnurl import k1, read_token
 from payouts.money import Msat, Sat
 from payouts.ports import WithdrawTerms
 from pool.regtest.qr import read_svg
@@ -58,10 +59,28 @@ def test_the_qr_code_of_the_real_page_is_the_withdraw_link(tmp_path: Path) -> No
 def test_every_way_to_the_wallet_is_the_same_link() -> None:
     made = offer(FACTS, KEY, NAME, TERMS, NOW_S)
     [code] = read_svg(made.svg)
-    assert code.upper() == made.lightning_link.upper()
-    assert str(reference.decode(made.lightning_link.partition(":")[2])) == made.lnurlw_link.replace(
-        "lnurlw://", "https://"
-    )
+    plain = str(reference.decode(code.partition(":")[2]))
+    assert plain == made.lnurlw_link.replace("lnurlw://", "https://")
+    fast = urlsplit(str(reference.decode(made.lightning_link.partition(":")[2])))
+    assert fast._replace(query="").geturl() == plain
+
+
+def test_a_wallet_on_this_device_is_given_the_whole_offer_at_once() -> None:
+    made = offer(FACTS, KEY, NAME, TERMS, NOW_S)
+    fast = urlsplit(str(reference.decode(made.lightning_link.partition(":")[2])))
+    token = fast.path.rpartition("/")[2]
+    assert dict(parse_qsl(fast.query)) == {
+        "tag": "withdrawRequest",
+        "callback": f"https://pool.example/lnurl/w/{token}/cb",
+        "k1": k1(KEY, token, 0),
+        "minWithdrawable": "10000",
+        "maxWithdrawable": "500000",
+        "defaultDescription": "Club <pool>: mining reward",
+    }
+
+
+def test_an_offer_is_for_whole_sats_within_its_time() -> None:
+    made = offer(FACTS, KEY, NAME, TERMS, NOW_S)
     assert (made.minimum, made.maximum, made.expires_s) == (10, 500, NOW_S + 600)
 
 

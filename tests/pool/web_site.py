@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import attrs
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 
-from payouts.money import Sat
+from payouts.claims import ClaimTerms
+from payouts.invoice import Network
+from payouts.lnurl import lightning_address
+from payouts.money import Msat, Sat
+from payouts.planner import FeePolicy
 from payouts.ports import Answer, WithdrawTerms
+from payouts.web import LnurlRoutes, WithdrawOptions
 from pool.accounts import hash_secret
 from pool.errors import StoreError
+from pool.owners import OwnerDesk
+from pool.store.access import AccessBook
+from pool.store.claims import ClaimReader
 from pool.store.database import connect
+from pool.store.destinations import DestinationDesk
 from pool.store.queries import Queries
+from pool.store.wishes import WishAnswers, WishInbox, answer_wishes
 from pool.web.access import AccessLog
 from pool.web.miner_ports import MinerPort
+from pool.web.owners import OwnerPages
 from pool.web.ports import Facts
+from pool.web.private import Surroundings
+from pool.web.proof import ProofPages
 from pool.web.site import Site
+from pool.wishes import Granter, Verdict, Wish, WishTerms, encode
 from stratum.units import DIFFICULTY_1_TARGET
 from tests.pool.test_store_queries import ADDRESS, NOW_MS, add_found, add_shares, post
 
 SECRET = "s3cret-" + "A" * 36
 NAME = "m-k3x9q2ab"
 KEY = b"k" * 32
+OWN_PAGE = (("Sec-Fetch-Site", "same-origin"),)
+WISH_TERMS = WishTerms(
+    public_url="https://pool.example",
+    network="regtest",
+    server_key=KEY,
+    wait_ms=24 * 3_600_000,
+    target_of=lambda rail, text: lightning_address(text) if rail == "lightning" else text,
+)
+CLAIM_TERMS = ClaimTerms(KEY, Network.REGTEST, Sat(10), Sat(1_000_000), FeePolicy(Msat(5_000), 10_000))
 FACTS = Facts(
     name="Club <pool>",
     public_url="https://pool.example",
@@ -50,9 +77,9 @@ FACTS = Facts(
 
 @attrs.define
 class FakeAccounts:
-    """Pool accounts in a dict; ``broken`` makes the next creations fail."""
+    """Makes pool accounts; ``broken`` makes the next creations fail."""
 
-    names: dict[str, str] = attrs.Factory(lambda: {hash_secret(SECRET): NAME})
+    ledger: sqlite3.Connection
     broken: bool = False
     made: int = 0
 
@@ -61,11 +88,31 @@ class FakeAccounts:
             raise StoreError("the disk is full")
         self.made += 1
         name, secret = f"m-new{self.made}", f"{self.made:043d}"
-        self.names[hash_secret(secret)] = name
+        self.ledger.execute("INSERT INTO account VALUES (?, ?, 0)", (name, hash_secret(secret)))
         return name, secret
 
-    def find(self, secret_hash: str) -> str | None:
-        return self.names.get(secret_hash)
+
+@attrs.frozen
+class GrantingDesk(OwnerDesk):
+    """The real desk, with a payer that answers as soon as a wish is filed, unless it is away."""
+
+    payer: Callable[[], int]
+
+    async def ask(self, account: str, wish: Wish) -> Verdict | None:
+        filed = self.inbox.file(account, encode(wish), self.now_ms(), self.now_ms() + 5_000)
+        self.payer()
+        return self.answers.answer_to(filed)
+
+
+@attrs.define
+class Dice:
+    """Bytes that are never the same twice, and always the same in another run."""
+
+    thrown: int = 0
+
+    def bytes(self, count: int) -> bytes:
+        self.thrown += 1
+        return hashlib.sha512(str(self.thrown).encode()).digest()[:count]
 
 
 @attrs.define
@@ -75,12 +122,14 @@ class FakeClaims:
     present: WithdrawTerms | None = attrs.Factory(lambda: WithdrawTerms(0, Sat(10), Sat(0)))
 
     def terms(self, account: str) -> WithdrawTerms | None:
-        return self.present if account == NAME else None
+        return self.present if account in {NAME, ADDRESS} else None
 
     def answered(self, k1_hash: str) -> Answer | None:
         return None
 
-    async def file(self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str) -> Answer | None:
+    async def file(
+        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+    ) -> Answer | None:
         return None
 
 
@@ -91,6 +140,7 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     text: str
+    cookies: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -103,35 +153,60 @@ class Running:
     def __init__(self, directory: Path, facts: Facts = FACTS, *, lightning: bool = True) -> None:
         self.shares = connect(directory, "shares")
         self.ledger = connect(directory, "ledger")
-        self.accounts = FakeAccounts()
+        self.accounts = FakeAccounts(self.ledger)
         self.claims = FakeClaims()
         self.now_ms = NOW_MS
-        self.site = Site(
-            facts,
-            Queries(directory),
-            self.accounts,
-            self.claims if lightning else None,
-            KEY,
-            now_ms=lambda: self.now_ms,
-            in_thread=maybeDeferred,
+        queries, inbox = Queries(directory), connect(directory, "inbox")
+        self.site = Site(facts, queries, self.accounts, now_ms=lambda: self.now_ms, in_thread=maybeDeferred)
+        self.wishes = WishInbox(inbox)
+        self.granter = Granter(AccessBook(self.ledger), DestinationDesk(self.ledger), WISH_TERMS)
+        self.desk = GrantingDesk(
+            ClaimReader(self.ledger),
+            DestinationDesk(self.ledger),
+            self.wishes,
+            WishAnswers(self.ledger),
+            Clock(),
+            lambda: self.now_ms,
+            lambda: answer_wishes(inbox, self.ledger, self.granter.answer, self.now_ms),
         )
-        self.factory = AccessLog(self.site.resource(), reactor=MemoryReactorClock())  # type: ignore[no-untyped-call]
+        claims = self.claims if lightning else None
+        around = Surroundings(
+            facts, queries, self.desk, claims, KEY, lambda: self.now_ms, maybeDeferred, Dice().bytes
+        )
+        wallets = LnurlRoutes(
+            self.claims,
+            lambda: self.now_ms,
+            WithdrawOptions(facts.public_url, facts.withdraw_text, CLAIM_TERMS),
+            self.desk,
+        )
+        self.root = self.site.resource(
+            OwnerPages(around).resource(), ProofPages(around).resource(), wallets.resource()
+        )
+        self.ledger.execute("INSERT INTO account VALUES (?, ?, 0)", (NAME, hash_secret(SECRET)))
+        self.factory = AccessLog(self.root, reactor=MemoryReactorClock())  # type: ignore[no-untyped-call]
 
-    def ask(self, path: str, method: str = "GET", headers: Sequence[tuple[str, str]] = ()) -> Reply:
+    def post(self, path: str, headers: Sequence[tuple[str, str]] = OWN_PAGE, **fields: str) -> Reply:
+        return self.ask(path, "POST", headers, urlencode(fields))
+
+    def ask(
+        self, path: str, method: str = "GET", headers: Sequence[tuple[str, str]] = (), body: str = ""
+    ) -> Reply:
         protocol = self.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))  # type: ignore[no-untyped-call]
         assert protocol is not None
         transport = StringTransportWithDisconnection()  # type: ignore[no-untyped-call]
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        lines = [f"{method} {path} HTTP/1.1", "Host: pool.example", "Connection: close", "Content-Length: 0"]
+        lines = [f"{method} {path} HTTP/1.1", "Host: pool.example", "Connection: close"]
+        lines += [f"Content-Length: {len(body)}", "Content-Type: application/x-www-form-urlencoded"]
         lines += [f"{name}: {value}" for name, value in headers]
-        protocol.dataReceived("\r\n".join([*lines, "", ""]).encode())
-        head, _, body = transport.value().partition(b"\r\n\r\n")  # type: ignore[no-untyped-call]
+        protocol.dataReceived("\r\n".join([*lines, "", body]).encode())
+        head, _, content = transport.value().partition(b"\r\n\r\n")  # type: ignore[no-untyped-call]
         first, *rest = head.decode().split("\r\n")
         found = dict(line.split(": ", 1) for line in rest)
         if found.get("Transfer-Encoding") == "chunked":
-            body = _unchunked(body)
-        return Reply(int(first.split(" ")[1]), found, body.decode())
+            content = _unchunked(content)
+        cookies = tuple(line.split(": ", 1)[1] for line in rest if line.startswith("Set-Cookie: "))
+        return Reply(int(first.split(" ")[1]), found, content.decode(), cookies)
 
     def fill(self) -> None:
         """Shares of an address and of a pool account, two blocks, rewards and payments of both ways."""
