@@ -192,6 +192,6 @@ class _Reader(Protocol):
             self.document.callback(parse(bytes(self._seen)))
 
     def _cut(self) -> None:
-        abort = getattr(self.transport, "abortConnection", None)
-        if abort is not None:
-            abort()
+        """Hang up: whatever else the node says is of no interest, and an open stream would cost it memory."""
+        if self.transport is not None:
+            self.transport.loseConnection()

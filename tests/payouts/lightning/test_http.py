@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from twisted.internet.defer import Deferred
 from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import Clock
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -24,7 +25,7 @@ from payouts.errors import NodeUnavailable
 from payouts.lightning import http
 from payouts.lightning.http import Answer, Ask, NodeHttp
 from payouts.lightning.tls import Pinned
-from tests.payouts.lightning.simulator import agent
+from tests.payouts.lightning.simulator import agent, turn
 from tests.regtest.payer_reactor import reactor, rest, run
 
 SECRET = "a header that nobody may see"
@@ -37,6 +38,8 @@ class Says(Resource):
     isLeaf = True  # noqa: N815 - Twisted's spelling
     answer: Callable[[Any], bytes | int] = lambda _: b"{}"
     seen: list[tuple[bytes, bytes]] = attrs.Factory(list)
+    left: int = 0  # how often a caller hung up
+    url: str = ""
 
     def __attrs_post_init__(self) -> None:
         Resource.__init__(self)  # type: ignore[no-untyped-call]
@@ -44,15 +47,21 @@ class Says(Resource):
     def render(self, request: Request) -> bytes | int:
         assert request.content is not None
         self.seen.append((request.uri, request.content.read()))
+        request.notifyFinish().addErrback(self._gone)
         return self.answer(request)
+
+    def _gone(self, _: object) -> None:
+        self.left += 1
 
 
 @pytest.fixture
 def says() -> Iterator[Says]:
     resource = Says()
-    resource.port = reactor.listenTCP(0, Site(resource), interface="127.0.0.1")  # type: ignore
+    site: Any = Site(resource)  # type: ignore[no-untyped-call]
+    port = reactor.listenTCP(0, site, interface="127.0.0.1")
+    resource.url = f"http://127.0.0.1:{port.getHost().port}/"
     yield resource
-    resource.port.stopListening()  # type: ignore[attr-defined]
+    port.stopListening()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,9 +70,8 @@ def _threads_end() -> Iterator[None]:
     rest()
 
 
-def client(says: Any) -> NodeHttp:
-    url = f"http://127.0.0.1:{says.port.getHost().port}/"
-    return NodeHttp(agent(), Clock(), url, {"Authorization": SECRET})
+def client(says: Says) -> NodeHttp:
+    return NodeHttp(agent(), Clock(), says.url, {"Authorization": SECRET})
 
 
 def test_json_and_forms_are_sent_as_such(says: Says) -> None:
@@ -112,6 +120,29 @@ def test_a_stream_is_left_as_soon_as_a_line_is_enough(says: Says) -> None:
     says.answer = lines(b'{"n": 1}\n\n{"n"', b': 2}\n{"n": 3', b"}\n", end=False)
     told = run(client(says).follow(Ask("it", "/"), 5.0, lambda line: line.get("n") == 2))
     assert told.document == {"n": 2}
+    run(until(lambda: says.left == 1))
+
+
+def test_a_call_that_is_given_up_is_hung_up_on(says: Says) -> None:
+    for part in (b"", b'{"n": 1}\n'):
+        says.answer, clock, before = lines(part, end=False), Clock(), len(says.seen)
+
+        async def give_up(clock: Clock = clock, before: int = before) -> None:
+            asked = NodeHttp(agent(), clock, says.url, {}).follow(Ask("it", "/"), 5.0, lambda _: False)
+            told = Deferred.fromCoroutine(asked)
+            await until(lambda: len(says.seen) > before)
+            await turn()
+            clock.advance(5.0)
+            await told
+
+        with pytest.raises(NodeUnavailable, match="TimeoutError"):
+            run(give_up())
+    run(until(lambda: says.left == 2))
+
+
+async def until(what: Callable[[], bool]) -> None:
+    while not what():
+        await turn()
 
 
 @pytest.mark.parametrize("last", [b'{"n": 2}', b'{"n": 2}\n', b'{"n": 2}\n\n'])
