@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -158,6 +158,9 @@ class Outbound:
             return NotFetched(f"{where.host} took too long")
         except CancelledError:
             raise
+        except ResponseNeverReceived as never:
+            gave_up = any(isinstance(failure.value, CancelledError) for failure in never.reasons)
+            return NotFetched(f"{where.host} {'took too long' if gave_up else 'gave no answer'}")
         except _Refused as refused:
             return NotFetched(f"{where.host} {refused}")
         except (DNSLookupError, ConnectError, ConnectionClosed, ProxyRefused) as error:
@@ -192,7 +195,7 @@ class Outbound:
         else:
             address = self._checked(await rule.resolve(where.host))
             kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-            plain = kind(self._reactor, address, where.port, timeout=int(rule.timeout_s))
+            plain = kind(self._reactor, address, where.port, timeout=int(rule.timeout_s) + 1)
         if not where.secure:
             return plain
         options = optionsForClientTLS(where.host, trustRoot=rule.trust)

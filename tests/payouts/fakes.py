@@ -111,7 +111,7 @@ class FakeNode:
 
     async def outbound(self) -> Msat:
         self._reached("outbound")
-        return Msat(self.balance_msat)
+        return Msat(self.balance_msat - sum(amount for amount, _ in self.in_flight.values()))
 
     async def balance(self) -> Msat:
         self._reached("balance")

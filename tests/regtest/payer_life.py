@@ -16,7 +16,21 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 READS: Final = frozenset(
-    {"claims_taken", "available", "open_payments", "knows", "stopped", "payable_onchain", "open_batches"}
+    {
+        "available",
+        "claims_taken",
+        "flow",
+        "knows",
+        "open_batches",
+        "open_payments",
+        "past",
+        "payable_onchain",
+        "pushes_due",
+        "resumed_s",
+        "ruled",
+        "spent",
+        "stopped",
+    }
 )
 """The book's methods that write nothing; any other, also one that is yet to be written, is two steps."""
 _WHILE_S: Final = {"lnpay": (0.02, 0.1, 0.2)}

@@ -33,7 +33,20 @@ AMOUNT_SAT = 100
 AMOUNT = AMOUNT_SAT * 1000
 UNSENT = "after book.sending"
 """Killed here, a payment may have been sent for all that the books know, and was not."""
-STARTING = ("before node.node_id", "after node.node_id", "in node.node_id", "in node.sent_hashes")
+STARTING = (
+    "before node.node_id",
+    "after node.node_id",
+    "in node.node_id",
+    "in node.sent_hashes",
+    "before node.balance",
+    "in node.balance",
+    "after node.balance",
+    "before node.outbound",
+    "in node.outbound",
+    "after node.outbound",
+    "before book.note_node",
+    "after book.note_node",
+)
 """Steps before anything is asked about: the first payers of a payment have died at them already."""
 IMPATIENT: dict[str, Any] = {"pay_timeout_s": 0.6}
 """The call that pays is given up while the receiver holds the payment."""
