@@ -96,8 +96,8 @@ class AccessBook(AccessReader):
         """
         if self._connection.execute("SELECT 1 FROM account WHERE secret_hash = ?", (secret_hash,)).fetchone():
             raise StoreError("this claim link was given away already")
-        self._revoke(account, "link", now_ms)
-        self._add(account, "link", secret_hash, now_ms, proof)
+        number = self._add(account, "link", secret_hash, now_ms, proof)
+        self._revoke(account, "link", now_ms, but=number)
 
     def link_wallet(self, account: str, key: str, now_ms: int) -> None:
         """Let a wallet log in to the account.
@@ -117,28 +117,34 @@ class AccessBook(AccessReader):
         Raises:
             StoreError: the nonce was used.
         """
-        self._revoke(account, "card", now_ms)
-        self._add(account, "card", nonce, now_ms)
+        number = self._add(account, "card", nonce, now_ms)
+        self._revoke(account, "card", now_ms, but=number)
 
     def revoke_card(self, account: str, now_ms: int) -> None:
         """Let the account have no lasting withdraw link."""
         self._revoke(account, "card", now_ms)
 
-    def _add(self, account: str, kind: str, token: str, now_ms: int, proof: str | None = None) -> None:
+    # what is refused must take nothing away: the new row comes first, and the older ones go after it
+
+    def _add(self, account: str, kind: str, token: str, now_ms: int, proof: str | None = None) -> int:
         try:
-            self._connection.execute(
-                "INSERT INTO access (account, kind, token, proof, made_ms) VALUES (?, ?, ?, ?, ?)",
+            row: tuple[int] = self._connection.execute(
+                "INSERT INTO access (account, kind, token, proof, made_ms) VALUES (?, ?, ?, ?, ?)"
+                " RETURNING id",
                 (account, kind, token, proof, now_ms),
-            )
+            ).fetchone()
         except sqlite3.IntegrityError as error:
             what = (
                 "this wallet logs in to an account already" if kind == "wallet" else "this was used already"
             )
             raise StoreError(f"{what} already") from error
+        return row[0]
 
-    def _revoke(self, account: str, kind: str, now_ms: int, token: str | None = None) -> None:
+    def _revoke(
+        self, account: str, kind: str, now_ms: int, token: str | None = None, *, but: int = 0
+    ) -> None:
         self._connection.execute(
             "UPDATE access SET revoked_ms = ?1 WHERE account = ?2 AND kind = ?3 AND revoked_ms IS NULL"
-            " AND (?4 IS NULL OR token = ?4)",
-            (now_ms, account, kind, token),
+            " AND (?4 IS NULL OR token = ?4) AND id <> ?5",
+            (now_ms, account, kind, token, but),
         )
