@@ -28,15 +28,20 @@ TREASURY: Final = "assets:treasury"
 LIGHTNING: Final = "assets:lightning"
 RESIDUAL: Final = "liabilities:residual"
 DEPOSITS: Final = "equity:deposits"
+WITHDRAWN: Final = "equity:withdrawn"
+CORRECTIONS: Final = "equity:corrections"
 POOL_FEE: Final = "income:pool_fee"
 ROUTING: Final = "expense:routing"
 CHAIN_FEES: Final = "expense:chain_fees"
 ORPHAN_LOSS: Final = "expense:orphan_loss"
+TRANSFERS: Final = "expense:transfers"
+LOSSES: Final = "expense:losses"
 
 Part = Literal["immature", "available", "held"]
 PARTS: Final[tuple[Part, ...]] = ("immature", "available", "held")
 _ASSETS: Final = frozenset({IMMATURE, TREASURY_IMMATURE, HOT, TREASURY, LIGHTNING})
-_FIXED: Final = _ASSETS | {DEPOSITS, POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS}
+_SAID: Final = frozenset({DEPOSITS, WITHDRAWN, CORRECTIONS, TRANSFERS, LOSSES})  # by the operator
+_FIXED: Final = _ASSETS | _SAID | {POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS}
 _RESIDUAL: Final = re.compile(r"liabilities:residual(:[a-z]+)?")
 _MATURES_TO: Final = {IMMATURE: HOT, TREASURY_IMMATURE: TREASURY}
 """Where a coinbase's coins are once they can be spent: in the node's wallet, or under keys kept offline."""

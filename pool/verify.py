@@ -12,6 +12,7 @@ import attrs
 
 from payouts.money import Msat, Sat, to_msat
 from pool import ledger
+from pool.adjustments import booked, from_entry
 from pool.errors import LedgerError
 from pool.store.audit import Audit, BatchRow, FoundRow, JournalRow, PaymentRow
 from pool.treasury import transfer_again
@@ -129,14 +130,8 @@ class _Verifier:
                     self._rewards.adopt(row, memo)
                 case "mature" | "reverse":
                     self._check_follow_up(row, memo)
-                case "deposit":
-                    reference = row.key.removeprefix("deposit:")
-                    made = ledger.deposit(reference, memo["asset"], Msat(int(memo["amount_msat"])))
-                    self._compare(row, made.postings)
-                case "transfer":
-                    reference = row.key.removeprefix("transfer:")
-                    made = transfer_again(reference, memo)
-                    self._compare(row, made.postings)
+                case "deposit" | "transfer" | "withdrawal" | "move" | "loss" | "correction":
+                    self._compare(row, _said_again(row, memo).postings)
                 case _:  # holds and what ends them are compared with their payments
                     pass
         except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, LedgerError) as error:
@@ -259,3 +254,15 @@ class _Verifier:
         for key, kind in self._kinds.items():
             if kind in kinds:
                 self._wrong(f"{key}: there is no such payment")
+
+
+def _said_again(row: JournalRow, memo: Mapping[str, Any]) -> ledger.Entry:
+    """An operator's entry, made again from what its memo says."""
+    reference = row.key.partition(":")[2]
+    match row.kind:
+        case "deposit":
+            return ledger.deposit(reference, memo["asset"], Msat(int(memo["amount_msat"])))
+        case "transfer":
+            return transfer_again(reference, memo)
+        case _:
+            return booked(from_entry(row.key, memo))
