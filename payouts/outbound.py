@@ -154,19 +154,10 @@ class Outbound:
         exchange = Deferred.fromCoroutine(self._exchange(where, method))
         try:
             return await exchange.addTimeout(self._rule.timeout_s, self._reactor)
-        except TimedOut:
-            return NotFetched(f"{where.host} took too long")
         except CancelledError:
             raise
-        except ResponseNeverReceived as never:
-            gave_up = any(isinstance(failure.value, CancelledError) for failure in never.reasons)
-            return NotFetched(f"{where.host} {'took too long' if gave_up else 'gave no answer'}")
-        except _Refused as refused:
-            return NotFetched(f"{where.host} {refused}")
-        except (DNSLookupError, ConnectError, ConnectionClosed, ProxyRefused) as error:
-            return NotFetched(f"{where.host} cannot be reached ({type(error).__name__})")
         except Exception as error:  # noqa: BLE001 - TLS and HTTP have many ways to fail, and their texts hold URLs
-            return NotFetched(f"{where.host} did not answer as it should ({type(error).__name__})")
+            return NotFetched(f"{where.host} {_what_happened(error)}")
 
     async def _exchange(self, where: Place, method: bytes) -> Fetched | NotFetched:
         endpoint = await self._endpoint(where)
@@ -208,6 +199,22 @@ class Outbound:
         if not all(self._rule.allowed(address) for address in addresses):
             raise _Refused("has an address that is not public")
         return addresses[0]
+
+
+def _what_happened(error: Exception) -> str:
+    """A failure in words that name no more of the URL than its host."""
+    match error:
+        case _Refused():
+            return str(error)
+        case TimedOut():
+            return "took too long"
+        case ResponseNeverReceived():
+            gave_up = any(isinstance(failure.value, CancelledError) for failure in error.reasons)
+            return "took too long" if gave_up else "gave no answer"
+        case DNSLookupError() | ConnectError() | ConnectionClosed() | ProxyRefused():
+            return f"cannot be reached ({type(error).__name__})"
+        case _:
+            return f"did not answer as it should ({type(error).__name__})"
 
 
 @implementer(IAgentEndpointFactory)

@@ -25,6 +25,7 @@ from payouts.ports import (
     SignedBatch,
     Taken,
 )
+from payouts.pushing import Due, PushIntent, pause_ms
 
 OPEN = {PaymentState.RESERVED, PaymentState.SENDING, PaymentState.UNKNOWN}
 OPEN_BATCH = {BatchState.SIGNED, BatchState.BROADCAST}
@@ -44,6 +45,10 @@ class FakeBook:
     books_msat: int = 0
     resumed: int = 0
     node_seen: tuple[int, int] | None = None
+    lightning_addresses: dict[str, str] = attrs.Factory(dict)
+    ladder: dict[str, tuple[int, int]] = attrs.Factory(dict)  # account: failures in a row, next try
+    tries: list[tuple[str, str | None]] = attrs.Factory(list)
+    pushed: set[int] = attrs.Factory(set)
 
     @classmethod
     def with_balances(cls, balances: Mapping[str, int]) -> FakeBook:
@@ -116,6 +121,50 @@ class FakeBook:
     def open_payments(self) -> Sequence[Payment]:
         return [p for p in self.payments.values() if p.state in OPEN]
 
+    def pushes_due(self, threshold: Msat, now_ms: int, limit: int) -> Sequence[Due]:
+        busy = {p.account for p in self.open_payments()}
+        rungs = {account: self.ladder.get(account, (0, 0)) for account in self.lightning_addresses}
+        due = [
+            Due(account, self.lightning_addresses[account], self.available(account), failures)
+            for account, (failures, next_ms) in sorted(rungs.items(), key=lambda item: (item[1][1], item[0]))
+            if next_ms <= now_ms and account not in busy and self.available(account) >= threshold
+        ]
+        return due[:limit]
+
+    def take_push(self, intent: PushIntent, now_ms: int) -> Taken | NotTaken:
+        objections = [
+            (self.lightning_addresses.get(intent.account) != intent.target, "the address has changed"),
+            (any(p.account == intent.account for p in self.open_payments()), "one is under way"),
+            (bool(self.knows([intent.payment_hash])), "this invoice was seen before"),
+            (self.available(intent.account) < intent.amount + intent.max_fee, "the balance is too small"),
+        ]
+        reason = next((reason for applies, reason in objections if applies), None)
+        if reason is not None:
+            return NotTaken(reason)
+        number = len(self.payments) + 1
+        self.balances[intent.account] -= intent.amount + intent.max_fee
+        self.payments[number] = Payment(
+            payment_id=number,
+            account=intent.account,
+            invoice=intent.invoice,
+            payment_hash=intent.payment_hash,
+            amount=intent.amount,
+            max_fee=intent.max_fee,
+            state=PaymentState.RESERVED,
+            invoice_expires_s=intent.invoice_expires_s,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            pool_fee=intent.pool_fee,
+            held_back=intent.held_back,
+        )
+        self.pushed.add(number)
+        return Taken(number)
+
+    def push_came_to_nothing(self, account: str, target: str, reason: str, now_ms: int) -> None:
+        self.tries.append((account, reason))
+        failures = self.ladder.get(account, (0, 0))[0] + 1
+        self.ladder[account] = (failures, now_ms + pause_ms(failures))
+
     def ruled(self) -> Sequence[Payment]:
         return [p for p in self.open_payments() if p.ruling is not None]
 
@@ -174,12 +223,17 @@ class FakeBook:
         charged = min(fee, before.max_fee)
         self.pool_paid_fees += fee - charged
         self.balances[before.account] += before.max_fee - charged
+        if payment_id in self.pushed:
+            self.ladder.pop(before.account, None)
 
     def fail(self, payment_id: int, reason: str, now_ms: int) -> None:
         if self.payments[payment_id].state is PaymentState.FAILED:
             return
         before = self._move(payment_id, OPEN, state=PaymentState.FAILED, reason=reason, updated_ms=now_ms)
         self.balances[before.account] += before.amount + before.max_fee
+        if payment_id in self.pushed:
+            failures = self.ladder.get(before.account, (0, 0))[0] + 1
+            self.ladder[before.account] = (failures, now_ms + pause_ms(failures))
 
     def knows(self, payment_hashes: Sequence[str]) -> set[str]:
         return {p.payment_hash for p in self.payments.values()} & set(payment_hashes)
