@@ -156,6 +156,7 @@ class Running:
         self.accounts = FakeAccounts(self.ledger)
         self.claims = FakeClaims()
         self.now_ms = NOW_MS
+        self.payer_is_away = False
         queries, inbox = Queries(directory), connect(directory, "inbox")
         self.site = Site(facts, queries, self.accounts, now_ms=lambda: self.now_ms, in_thread=maybeDeferred)
         self.wishes = WishInbox(inbox)
@@ -167,7 +168,7 @@ class Running:
             WishAnswers(self.ledger),
             Clock(),
             lambda: self.now_ms,
-            lambda: answer_wishes(inbox, self.ledger, self.granter.answer, self.now_ms),
+            lambda: self.payer_is_away or answer_wishes(inbox, self.ledger, self.granter.answer, self.now_ms),
         )
         claims = self.claims if lightning else None
         around = Surroundings(
@@ -185,7 +186,7 @@ class Running:
         self.ledger.execute("INSERT INTO account VALUES (?, ?, 0)", (NAME, hash_secret(SECRET)))
         self.factory = AccessLog(self.root, reactor=MemoryReactorClock())  # type: ignore[no-untyped-call]
 
-    def post(self, path: str, headers: Sequence[tuple[str, str]] = OWN_PAGE, **fields: str) -> Reply:
+    def post(self, path: str, headers: Sequence[tuple[str, str]] = OWN_PAGE, /, **fields: str) -> Reply:
         return self.ask(path, "POST", headers, urlencode(fields))
 
     def ask(
