@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pool.cli import accounts, bench, books, daemon, money, trial
+from pool.cli import accounts, bench, blocks, books, daemon, money, treasury, trial
 
 
 class _InOrder(click.Group):
@@ -32,7 +32,9 @@ for command in (
     *daemon.COMMANDS,
     *money.COMMANDS,
     *accounts.COMMANDS,
+    *blocks.COMMANDS,
     *books.COMMANDS,
+    *treasury.COMMANDS,
     *trial.COMMANDS,
     *bench.COMMANDS,
 ):

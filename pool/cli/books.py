@@ -1,4 +1,4 @@
-"""Commands that read the books, and the one that writes to them: blocks, ledger."""
+"""Commands that read the books, and the one that writes to them: ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from payouts.money import SAT_PER_BTC, Msat, Sat, to_msat
 from pool import ledger
 from pool.cli.accounts import known_account
 from pool.cli.common import (
-    NARROW,
     config_option,
     json_option,
     limit_option,
@@ -54,36 +53,6 @@ class Amount(click.ParamType[Msat]):
         if amount_msat != int(amount_msat):
             self.fail(f"{value!r} has more than three decimals", param, ctx)
         return Msat(int(amount_msat))
-
-
-@click.command()
-@config_option
-@json_option
-@limit_option(20)
-def blocks(config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT001
-    """List the blocks that the pool found."""
-    with open_queries(config_path) as queries:
-        rows = queries.blocks(limit)
-    if as_json:
-        print_json([attrs.asdict(row) for row in rows])
-        return
-    print_table(
-        ("height", "state", "conf", "sat", "found (UTC)", "pot", "by", "hash"),
-        [
-            (
-                r.height,
-                r.state,
-                r.confirmations,
-                "?" if r.value_msat is None else sat_text(r.value_msat),
-                time_text(r.found_ms),
-                r.pot,
-                short(r.account),
-                f"…{r.hash[-NARROW:]}",  # the head of a block's hash is zeros
-            )
-            for r in rows
-        ],
-        empty="No blocks yet.",
-    )
 
 
 @click.group("ledger")
@@ -191,4 +160,4 @@ def ledger_deposit(
         click.echo(f"This deposit, {reference!r}, is booked already; nothing was written.")
 
 
-COMMANDS: Final = (blocks, ledger_group)
+COMMANDS: Final = (ledger_group,)

@@ -53,6 +53,32 @@ class Block:
     value: Msat | None
 
 
+@attrs.frozen
+class BlockEvent:
+    """A change of a block's state.
+
+    Attributes:
+        state: what it became.
+        activations: how often it had become part of the chain by then.
+        confirmations: that the node told then.
+        at_ms: when, Unix milliseconds.
+    """
+
+    state: str
+    activations: int
+    confirmations: int
+    at_ms: int
+
+
+def history(ledger: sqlite3.Connection, block_hash: str) -> Sequence[BlockEvent]:
+    """Every change of a block's state, oldest first, each as it was written with its journal entry."""
+    rows = ledger.execute(
+        "SELECT state, activations, confirmations, at_ms FROM block_event WHERE hash = ? ORDER BY id",
+        (block_hash,),
+    )
+    return [BlockEvent(*row) for row in rows]
+
+
 _COLUMNS = (
     "found_id, hash, share_id, height, account, found_ms, pot, state, activations, confirmations, value_msat"
 )

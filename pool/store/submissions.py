@@ -43,3 +43,10 @@ class Submissions:
             "SELECT node, result, at_ms FROM submission WHERE hash = ? ORDER BY id", (block_hash,)
         )
         return [Answer(*row) for row in rows]
+
+    def whole_hash(self, end: str) -> str | None:
+        """The hash of the one block that ends in these hex digits, None when it is none or several."""
+        rows = self._connection.execute(
+            "SELECT hash FROM found WHERE substr(hash, -length(?1)) = ?1 LIMIT 2", (end,)
+        ).fetchall()
+        return str(rows[0][0]) if len(rows) == 1 and end else None
