@@ -45,7 +45,7 @@ class ProveAddress(msgspec.Struct, frozen=True, tag="prove"):
 
 
 class RenewLink(msgspec.Struct, frozen=True, tag="renew"):
-    """Open the account by another claim secret, and no longer by the present one."""
+    """Open the account by another claim secret, and by nothing else but the wallet that asks for it."""
 
     opened_by: str
     secret_hash: str
@@ -191,7 +191,7 @@ class Granter:
         refusal: str | None
         match wish:
             case RenewLink():
-                refusal = self._renew(account, wish.secret_hash, now_ms)
+                refusal = self._renew(account, wish, now_ms)
             case LinkWallet():
                 refusal = self._link(account, wish, now_ms)
             case Redirect():
@@ -231,12 +231,12 @@ class Granter:
             self._access.renew_link(account, wish.secret_hash, now_ms, proof=f"{message}\n{wish.signature}")
         return refusal
 
-    def _renew(self, account: str, secret_hash: str, now_ms: int) -> str | None:
+    def _renew(self, account: str, wish: RenewLink, now_ms: int) -> str | None:
         if output_script(account, self._terms.network) is not None:
             return "the claim link of an address is renewed by signing a new message"
-        if not SECRET_HASH.fullmatch(secret_hash):
+        if not SECRET_HASH.fullmatch(wish.secret_hash):
             return "this is no claim link"
-        self._access.renew_link(account, secret_hash, now_ms)
+        self._access.renew_link(account, wish.secret_hash, now_ms, keep=wish.opened_by)
         return None
 
     def _link(self, account: str, wish: LinkWallet, now_ms: int) -> str | None:

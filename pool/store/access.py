@@ -88,8 +88,17 @@ class AccessReader:
 class AccessBook(AccessReader):
     """Changes what opens an account; its caller holds the transaction."""
 
-    def renew_link(self, account: str, secret_hash: str, now_ms: int, proof: str | None = None) -> None:
-        """Let a new claim secret open the account, and no older one.
+    def renew_link(
+        self, account: str, secret_hash: str, now_ms: int, *, keep: str = "", proof: str | None = None
+    ) -> None:
+        """Let a new claim secret open the account, and nothing older: whoever had the link had all of it.
+
+        Args:
+            account: whose.
+            secret_hash: hex SHA-256 of the new secret.
+            now_ms: Unix milliseconds.
+            keep: the wallet that asks for it, which may go on.
+            proof: of an address account, the message and its signature.
 
         Raises:
             StoreError: this secret opens, or opened, an account already.
@@ -98,6 +107,10 @@ class AccessBook(AccessReader):
             raise StoreError("this claim link was given away already")
         number = self._add(account, "link", secret_hash, now_ms, proof)
         self._revoke(account, "link", now_ms, but=number)
+        self._revoke(account, "card", now_ms)
+        for wallet in self.wallets(account):
+            if wallet.key != keep:
+                self._revoke(account, "wallet", now_ms, wallet.key)
 
     def link_wallet(self, account: str, key: str, now_ms: int) -> None:
         """Let a wallet log in to the account.

@@ -154,6 +154,16 @@ def test_a_new_claim_link_is_the_only_one(pool: Pool) -> None:
     assert pool.ask(RenewLink(SECOND, "3" * 64)) is None
 
 
+def test_a_new_claim_link_takes_card_and_wallets_away_but_the_wallet_that_asks(pool: Pool) -> None:
+    own, other = linking(5), linking(6)
+    assert [pool.ask(wish) for wish in (own, other, MakeCard(FIRST, "a" * 32))] == [None] * 3
+    assert pool.ask(RenewLink(own.wallet, SECOND)) is None
+    assert [wallet.key for wallet in pool.reader.wallets("alice")] == [own.wallet]
+    assert pool.reader.card("alice") is None
+    assert pool.ask(RenewLink(SECOND, "3" * 64)) is None
+    assert pool.reader.wallets("alice") == []
+
+
 def test_nothing_is_granted_for_an_account_that_was_not_opened(pool: Pool) -> None:
     pool.ledger.execute("INSERT INTO account VALUES ('bob', ?, 0)", (SECOND,))
     wallet = "02" + "1" * 64
