@@ -35,12 +35,14 @@ EXPIRY_MARGIN_S: Final = (
 NEEDS: Final = ("decode", "getinfo", "listpays", "listpeerchannels", "xpay")
 """The methods that a rune for this adapter must allow, and no other."""
 
-_ENDED: Final = (
-    203,
-    205,
-    207,
-    209,
-)  # refused by the payee, no route, expired, other: xpay has stopped trying
+_ENDED: Final = {
+    203: "the receiver refused the payment",
+    205: "no route was found",
+    207: "the invoice has expired",
+    209: "no route was found in time",
+}
+"""Errors with which xpay has stopped trying; its own words tell of the pool's channels: for the log only."""
+
 _UNKNOWN_METHOD: Final = 404
 _ENDING_S: Final = 30.0  # an xpay ends so soon after its retry_for, unless a part is held
 _REMEMBERED: Final = 1_000  # hashes whose last xpay is known
@@ -114,20 +116,21 @@ class ClnNode:
             "retry_for": max(1, int(self._options.pay_timeout_s)),
             "maxdelay": self._options.max_cltv,
         }
-        failed, said = False, "the node's answer is not in its list yet"
+        failed, said = None, "the node's answer is not in its list yet"
         try:
             await self._call("xpay", terms, self._options.pay_timeout_s + _ENDING_S)
         except RpcRefused as refused:
-            failed, said = refused.code in _ENDED, refused.message
+            failed, said = _ENDED.get(refused.code), f"xpay ended with {refused.code}"
+            self.log.info("Core Lightning gave up on {hash}: {said}", hash=payment_hash, said=refused.message)
         except NodeUnavailable as unavailable:
             said = str(unavailable)
         try:
             state = await self._state(payment_hash)
         except NodeUnavailable as unavailable:
             return PayUnknown(str(unavailable))
-        if state is None and failed:
+        if state is None and failed is not None:
             self._sent_s.pop(payment_hash, None)  # xpay has ended, and nothing of it is left
-            return PayFailed(said)
+            return PayFailed(failed)
         return state or PayUnknown(said)
 
     async def lookup(self, payment_hash: str, invoice_expires_s: int, now_s: int) -> PayOutcome:

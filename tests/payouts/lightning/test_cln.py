@@ -189,12 +189,16 @@ def test_a_payment_is_asked_for_with_its_caps(bench: Bench) -> None:
     assert terms == {"invstring": invoice(1), "maxfee": 15_000, "retry_for": 60, "maxdelay": 2016}
 
 
-@pytest.mark.parametrize("code", [203, 205, 207, 209])
+@pytest.mark.parametrize(
+    ("code", "words"), [(203, "receiver refused"), (205, "no route"), (207, "expired"), (209, "no route")]
+)
 def test_a_definite_error_of_xpay_with_nothing_pending_is_a_failure(
-    bench: Bench, cln: Cln, code: int
+    bench: Bench, cln: Cln, code: int, words: str
 ) -> None:
     cln.plan, cln.code = Plan.REFUSE, code
-    assert bench.pay() == PayFailed("We could not find a usable set of paths.")
+    outcome = bench.pay()
+    assert isinstance(outcome, PayFailed)
+    assert words in outcome.reason
 
 
 def test_any_other_error_is_a_failure_only_when_no_xpay_can_be_at_work_any_more(
