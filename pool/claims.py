@@ -16,6 +16,7 @@ from payouts.ports import Answer, Claim, WithdrawTerms
 from pool import accounts
 from pool.config import LightningConfig
 from pool.errors import StoreError
+from pool.payable import Ceiling, Payable
 from pool.store.claims import ClaimReader
 from pool.store.inbox import InboxStore
 from pool.store.ledger import NewAccount
@@ -40,6 +41,7 @@ class Desk:
         limits: the [lightning] section.
         clock: to wait with.
         now_ms: Unix milliseconds.
+        payable: what limits, node and breakers leave of the balance; None looks at the balance only.
         why_nothing: of terms that allow nothing, why that is and when it will change; None for other terms.
     """
 
@@ -49,22 +51,29 @@ class Desk:
     clock: IReactorTime
     now_ms: Callable[[], int]
     why_nothing: Callable[[str, WithdrawTerms], str | None] = lambda account, terms: None
+    payable: Payable | None = None
 
     def terms(self, account: str) -> WithdrawTerms | None:
         """See payouts.ports.ClaimDesk."""
         reader = self.reader
         if not (reader.account_exists(account) or reader.has_link(account)):
             return None
+        most = Ceiling(Sat(self.limits.maximum_sat))
         fees = FeePolicy(to_msat(Sat(self.limits.max_fee_base_sat)), self.limits.max_fee_ppm)
+        if self.payable is not None:
+            most, fees = self.payable.ceiling(account), self.payable.fees
         balance = reader.available(account)
-        maximum = max_withdrawable(balance, fees, Sat(self.limits.maximum_sat))
+        maximum = max_withdrawable(balance, fees, most.most)
         terms = WithdrawTerms(
             reader.claims_taken(account),
             Sat(self.limits.minimum_sat),
             maximum,
             card=reader.card_number(account),
             balance=balance,
+            closed=most.closed,
         )
+        if maximum < terms.minimum <= max_withdrawable(balance, fees, Sat(self.limits.maximum_sat)):
+            return attrs.evolve(terms, nothing=most.why)
         return attrs.evolve(terms, nothing=self.why_nothing(account, terms))
 
     def answered(self, k1_hash: str) -> Answer | None:

@@ -48,10 +48,12 @@ class Ceiling:
     Attributes:
         most: the greatest amount that limits and node allow now.
         closed: why nothing at all can be claimed now, in words for the account's owner; None while it can.
+        why: why it is no more, for a balance that would allow more.
     """
 
     most: Sat
     closed: str | None = None
+    why: str = "the pool cannot pay more at the moment: try again later"
 
 
 @attrs.frozen
@@ -78,14 +80,15 @@ class Payable:
         stopped = self.reader.stopped()
         if stopped is not None:
             return Ceiling(Sat(0), told_to_wallets(stopped))
-        rooms = [self.maximum]
+        rooms = [(self.maximum, "it is the most that one withdrawal may take")]
         left = allowed(self.reader.flow(now_ms), self.reader.spent(account, now_ms - DAY_MS), self.limits)
         if left is not None:
-            rooms.append(floor_sat(left))
+            rooms.append((floor_sat(left), "the limit of the last 24 hours is reached: try again tomorrow"))
         seen = self.reader.node_seen()
         if seen is not None and seen.seen_ms > now_ms - STALE_MS:
-            rooms.append(floor_sat(seen.outbound))
-        return Ceiling(min(rooms))
+            rooms.append((floor_sat(seen.outbound), "the pool's Lightning node can send no more: try later"))
+        most, why = min(rooms)
+        return Ceiling(most, None, why)
 
 
 def payable_now(

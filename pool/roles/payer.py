@@ -25,7 +25,6 @@ from pool.metrics import PayerMetrics
 from pool.payable import fee_policy, limits_of
 from pool.roles.base import Context, Loops
 from pool.roles.granting import GRANT_EVERY_S, granting
-from pool.roles.granting import GRANT_EVERY_S, granting
 from pool.store.database import connect
 from pool.store.inbox import ClaimQueue, InboxReader
 from pool.store.ledger import LedgerStore
@@ -89,7 +88,6 @@ class PayerRole:
         self._loops.add("Asking the wallet for its balance", look_at_wallet, BALANCES_EVERY_S)
         if config.lightning is not None:
             await self._start_lightning(config.lightning, book, connection, metrics)
-        self._loops.add("Answering wishes", await granting(context, connection), GRANT_EVERY_S)
         self._loops.add("Answering wishes", await granting(context, connection), GRANT_EVERY_S)
 
     def _batches(self) -> BatcherOptions:

@@ -12,11 +12,13 @@ from payouts.ports import WithdrawTerms
 from payouts.web import LnurlRoutes, WithdrawOptions
 from pool.claims import Desk, Registry
 from pool.owners import OwnerDesk
+from pool.payable import payable_now
 from pool.roles.base import Context
 from pool.roles.payer import claim_terms
 from pool.store.claims import ClaimReader
 from pool.store.database import connect
 from pool.store.destinations import DestinationDesk
+from pool.store.flows import FlowReader
 from pool.store.inbox import InboxStore
 from pool.store.queries import Queries
 from pool.store.wishes import WishAnswers, WishInbox
@@ -60,7 +62,10 @@ class WebRole:
             def why_nothing(account: str, terms: WithdrawTerms) -> str | None:
                 return why_not(facts, queries, account, terms)
 
-            desk = Desk(reader, inbox, config.lightning, context.reactor, context.now_ms, why_nothing)
+            payable = payable_now(FlowReader(ledger), config.lightning, config.payouts, context.now_ms)
+            desk = Desk(
+                reader, inbox, config.lightning, context.reactor, context.now_ms, why_nothing, payable
+            )
             options = WithdrawOptions(
                 config.web.public_url, facts.withdraw_text, claim_terms(config, config.lightning, key)
             )

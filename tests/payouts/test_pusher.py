@@ -88,7 +88,7 @@ class PushHouse(House):
         real = (self.book, self.inbox, self.node)
         book, inbox, node = real if life is None else tuple(Mortal(each, life) for each in real)
         clock, now_ms = self.time.clock, self.time.now_ms
-        sender = Sender(book, inbox, node, clock, now_ms, settings, self.pushes(book))  # type: ignore[arg-type]
+        sender = Sender(book, inbox, node, clock, now_ms, settings, self.pushes(book))
         self.payers.append(sender)
         sender.start()
         return sender
