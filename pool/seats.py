@@ -1,49 +1,131 @@
-"""Miners' seats over a planned restart: written at a front's stop, taken by its next start, once."""
+"""Miners' seats shared by the fronts of a machine: a stratum.elsewhere.Elsewhere on ``seats.db``.
+
+A seat is worth a moment of mining and no more, so whatever goes wrong here is logged, and the miner concerned
+begins anew.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from stratum.returning import KeptSeat
+from pool.store.seats import SeatStore
+from stratum.elsewhere import KeptSeat
+from stratum.returning import RESUME_S
 
 log = Logger()
 
+SOON_S: Final = 0.02
+"""Seats of connections that are lost together are written together."""
+PART: Final = 1_000
+"""So many seats in one transaction, which takes less than 10 ms."""
 
-def path_of(directory: Path, front_id: int) -> Path:
-    """Where a front's seats lie between two runs."""
-    return directory / f"seats-{front_id}.json"
 
+def shared(
+    directory: Path, front_id: int, reactor: IReactorTime, wall: Callable[[], float], *, siblings: bool
+) -> SharedSeats | None:
+    """The seats of a store as one of its fronts sees them; None when they cannot be had.
 
-def write(path: Path, seats: Sequence[KeptSeat], now_s: float) -> None:
-    """Keep the seats for the next run; for nobody else to read, since whoever reads a seat can take it.
-
-    A disk that refuses is logged: miners then begin anew, which costs them nothing but a moment.
+    Args:
+        directory: of the store.
+        front_id: of this front.
+        reactor: for writing soon.
+        wall: Unix seconds.
+        siblings: whether other fronts work on the same ports.
     """
-    document = {"written_s": now_s, "seats": [attrs.asdict(seat) for seat in seats]}
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(document, file)
-    except OSError as error:
-        log.warn("Miners' seats could not be kept: {why}", why=error.strerror)
+        store = SeatStore(directory, front_id)
+    except (sqlite3.Error, OSError) as error:
+        log.warn("Miners' seats cannot be kept: {why}", why=str(error))
+        return None
+    return SharedSeats(store, reactor, wall, siblings=siblings)
 
 
-def take(path: Path, now_s: float) -> list[KeptSeat]:
-    """The seats of the run before, with the time that they have left now; the file is gone afterwards."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        path.unlink()
-        document = json.loads(text)
-        away_s = max(0.0, now_s - float(document["written_s"]))
-        seats = [KeptSeat(**seat) for seat in document["seats"]]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        log.warn("Miners' seats in {path} could not be read: {why}", path=str(path), why=type(error).__name__)
-        return []
-    return [attrs.evolve(seat, left_s=seat.left_s - away_s) for seat in seats if seat.left_s > away_s]
+class SharedSeats:
+    """See the module.  Attributes: whether other fronts work on the same ports."""
+
+    def __init__(
+        self, store: SeatStore, reactor: IReactorTime, wall: Callable[[], float], *, siblings: bool
+    ) -> None:
+        """Wire it; the arguments are those of ``shared``."""
+        self.siblings = siblings
+        self._store = store
+        self._reactor = reactor
+        self._wall = wall
+        self._waiting: dict[bytes, KeptSeat] = {}
+        self._timer: IDelayedCall | None = None
+
+    def lent(self) -> Sequence[bytes]:
+        """See stratum.elsewhere.Elsewhere."""
+        try:
+            return self._store.lent(self._wall() + RESUME_S)
+        except sqlite3.Error as error:
+            self._failed(error)
+            return ()
+
+    def keep(self, seats: Sequence[KeptSeat]) -> None:
+        """See stratum.elsewhere.Elsewhere."""
+        seats, self._waiting = [*self._waiting.values(), *seats], {}
+        if not seats:
+            return
+        try:
+            # siblings wait for no more than one part
+            for part in range(0, len(seats), PART):
+                self._store.keep(seats[part : part + PART], self._wall())
+        except sqlite3.Error as error:
+            self._failed(error)
+
+    def keep_soon(self, seat: KeptSeat) -> None:
+        """See stratum.elsewhere.Elsewhere."""
+        self._waiting[seat.session_id] = seat
+        if self._timer is None:
+            self._timer = self._reactor.callLater(SOON_S, self._write)
+
+    def _write(self) -> None:
+        self._timer = None
+        self.keep(())
+
+    def claim(self, session_id: bytes, pot: str) -> KeptSeat | None:
+        """See stratum.elsewhere.Elsewhere."""
+        waiting = self._waiting.get(session_id)
+        if waiting is not None:
+            return self._waiting.pop(session_id) if waiting.pot == pot else None
+        try:
+            kept = self._store.claim(session_id, pot, self._wall())
+        except sqlite3.Error as error:
+            self._failed(error)
+            return None
+        # a clock that was set back gives nobody more time
+        return None if kept is None else attrs.evolve(kept, left_s=min(kept.left_s, RESUME_S))
+
+    def let_go(self, session_id: bytes) -> None:
+        """See stratum.elsewhere.Elsewhere."""
+        try:
+            self._store.let_go(session_id)
+        except sqlite3.Error as error:
+            self._failed(error)
+
+    def returned(self) -> Sequence[bytes]:
+        """See stratum.elsewhere.Elsewhere."""
+        try:
+            return self._store.returned(self._wall())
+        except sqlite3.Error as error:
+            self._failed(error)
+            return ()
+
+    def close(self) -> None:
+        """Write what waits, and let the file go."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.keep(())
+        self._store.close()
+
+    def _failed(self, error: sqlite3.Error) -> None:
+        log.warn("Miners' seats could not be kept or found: {why}", why=str(error))

@@ -36,7 +36,7 @@ RETRY_S: Final = 1.0
 AGAIN_S: Final = 0.0005
 """Until a look at whether the sibling front is through; its commits take about as long."""
 SIBLING_S: Final = 10.0
-"""A sibling that is in the middle of one for so long has stalled: the batch is refused, the next one tries."""
+"""A sibling that is in the middle of one for so long has stalled: the batch is refused, the next is tried."""
 REMEMBERED: Final = 1_000
 """Blocks whose facts are kept, so that a share that is sent again is known as the block that it was."""
 

@@ -41,15 +41,19 @@ class Extranonces:
         self._next = (taken + 1) % _SUFFIXES
         return (self._prefix | taken).to_bytes(4, "big")
 
+    def owns(self, extranonce1: bytes) -> bool:
+        """Whether the value is of this front's range."""
+        return len(extranonce1) == 4 and extranonce1[0] == self._prefix >> 24
+
     def reserve(self, extranonce1: bytes) -> bool:
         """Take this very value; False when it is another front's or somebody has it."""
-        value = int.from_bytes(extranonce1, "big")
-        suffix = value - self._prefix
-        if len(extranonce1) != 4 or not 0 <= suffix < _SUFFIXES or suffix in self._live:
+        suffix = int.from_bytes(extranonce1[1:], "big")
+        if not self.owns(extranonce1) or suffix in self._live:
             return False
         self._live.add(suffix)
         return True
 
     def give_back(self, extranonce1: bytes) -> None:
         """The connection is gone; its value may be used again (doing it twice is harmless)."""
-        self._live.discard(int.from_bytes(extranonce1[1:], "big"))
+        if self.owns(extranonce1):
+            self._live.discard(int.from_bytes(extranonce1[1:], "big"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
@@ -19,13 +19,14 @@ from twisted.logger import Logger
 from stratum.board import Board
 from stratum.commit import GroupCommit
 from stratum.connection import Connection
+from stratum.elsewhere import Elsewhere
 from stratum.extra import ExtraJobs
 from stratum.extranonce import Extranonces
 from stratum.jobs import Job
 from stratum.limits import Addresses
 from stratum.options import Options
 from stratum.ports import Authorizer, JobFeed, Observer, ShareSink, Unobserved
-from stratum.returning import KeptSeat, Returning
+from stratum.returning import Returning
 from stratum.session import Session
 from stratum.transport import lengthen_queue
 
@@ -100,13 +101,9 @@ class StratumServer:
         """A factory for a port with its own difficulties and time-outs; all else is the server's."""
         return StratumFactory(self, options)
 
-    def kept_seats(self) -> list[KeptSeat]:
-        """After ``stop``: what the next process of this front needs to know its miners again."""
-        return self._returning.kept(self.clock.seconds())
-
-    def restore_seats(self, seats: Sequence[KeptSeat]) -> None:
-        """Before the ports open: the seats of the process before."""
-        self._returning.restore(seats, self.clock.seconds())
+    def share_seats(self, elsewhere: Elsewhere) -> None:
+        """Before the ports open: where seats are kept for other fronts, and over a planned restart."""
+        self._returning.share(elsewhere)
 
     def listen(
         self, endpoint: IStreamServerEndpoint, options: Options | None = None
@@ -178,6 +175,8 @@ class StratumServer:
         for connection in self._live:
             connection.stop_reading()
         await self.commit.drained()
+        # before anybody is sent away: they may be at another front in a moment
+        self._returning.hand_over(self.clock.seconds())
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None

@@ -68,4 +68,5 @@ class Sharing:
 
 
 def _unshared(kind: str, where: object) -> CannotListenError:
-    return CannotListenError(kind, where, OSError("only TCP ports can be shared by several processes"))
+    why = OSError("only TCP ports can be shared by several processes")
+    return CannotListenError(kind, where, why)  # type: ignore[no-untyped-call]

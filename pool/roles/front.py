@@ -83,7 +83,7 @@ class FrontRole:
         self._log: ShareLog | None = None
         self._loops = Loops(context)
         self._following = False
-        self._seats = seats.path_of(context.config.store.directory, context.config.stratum.front_id)
+        self._seats: seats.SharedSeats | None = None
         self.lock = f"front-{context.config.stratum.front_id}"
 
     async def start(self) -> None:
@@ -117,7 +117,7 @@ class FrontRole:
             context.wall,
             observer,
         )
-        self._server.restore_seats(seats.take(self._seats, context.wall()))
+        self._share_seats(self._server)
         work.watch(lambda job: metrics.template(work.template_s or 0.0))
         self._loops.add("Asking the node for its chain", self._check_chain, CHAIN_EVERY_S)
 
@@ -163,6 +163,19 @@ class FrontRole:
                 if not known.is_answered(block.hash):
                     work.submit(block)
 
+    def _share_seats(self, server: StratumServer) -> None:
+        """Whoever comes back finds its seat at this front, at a sibling, and at the next process."""
+        context, stratum = self._context, self._context.config.stratum
+        self._seats = seats.shared(
+            context.config.store.directory,
+            stratum.front_id,
+            context.reactor,
+            context.wall,
+            siblings=stratum.processes > 1,
+        )
+        if self._seats is not None:
+            server.share_seats(self._seats)
+
     def _doorkeeper(self, ledger: sqlite3.Connection) -> Doorkeeper:
         return Doorkeeper(self._context.config.node.network, ClaimReader(ledger).account_exists)
 
@@ -193,7 +206,8 @@ class FrontRole:
             self._ports_are_ours.close()
         if self._server is not None:
             await self._server.stop()
-            seats.write(self._seats, self._server.kept_seats(), self._context.wall())
+        if self._seats is not None:
+            self._seats.close()
         if self._work is not None:
             self._work.stop()
         if self._node is not None:

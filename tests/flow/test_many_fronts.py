@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import urllib.request
 from collections import Counter
 
+import pytest
+
+from pool.miner_link import Lost
 from pool.regtest.processes import free_ports
 from tests.fakes_node import StandIn
 from tests.flow.conftest import MakeFront, MakePool
 from tests.flow.front import ACCOUNTS, Pool, query, rows_by_worker_and_job
 from tests.flow.load import Load
+from tests.flow.miner import Miner
 from tests.flow.test_front_killed import lacking
 
 CONNECTIONS = 24
@@ -61,6 +66,30 @@ def assert_untouched(load: Load) -> None:
     assert all(miner.connections > 1 for miner in load.miners if miner.fronts[0] == 1)
 
 
+def at_front(pool: Pool, number: int) -> Miner:
+    """A miner that the kernel has dealt to this front."""
+    while True:
+        miner = Miner(pool.port, "alpha.resumes")
+        if bytes.fromhex(miner.extranonce1)[0] == number:
+            return miner
+        miner.__exit__()
+
+
+def assert_a_miner_of_front_1_finds_its_seat_at_front_0(pool: Pool) -> None:
+    with at_front(pool, 1) as miner:
+        session_id = miner.ask("mining.subscribe", ["by hand"])["result"][0][0][1]
+        os.kill(pool.pid(1), signal.SIGTERM)
+        with pytest.raises(Lost):
+            miner.wait_for_jobs(1_000)
+    with Miner(pool.port, "alpha.resumes", session_id) as again:
+        assert again.extranonce1 == miner.extranonce1
+        assert again.submit(again.share()) is None
+        pool.wait_for_front(1, 4)
+        with at_front(pool, 1) as stranger:
+            assert stranger.extranonce1 != again.extranonce1
+    assert session_id not in pool.log_text()
+
+
 def test_fronts_end_and_come_back_alone_and_the_log_has_every_share_that_was_acknowledged(
     node: StandIn, make_pool: MakePool
 ) -> None:
@@ -68,6 +97,7 @@ def test_fronts_end_and_come_back_alone_and_the_log_has_every_share_that_was_ack
     pool = make_pool(processes=2, web_port=web_port)
     pool.start()
     loads, connections = asyncio.run(end_twice(pool, node, web_port))
+    assert_a_miner_of_front_1_finds_its_seat_at_front_0(pool)
     pool.terminate()
 
     assert connections == 2 * CONNECTIONS
@@ -75,11 +105,12 @@ def test_fronts_end_and_come_back_alone_and_the_log_has_every_share_that_was_ack
     accepted = sum((load.accepted_by_worker_and_job() for load in loads), Counter[tuple[str, str]]())
     sent = sum((load.sent_by_worker_and_job() for load in loads), Counter[tuple[str, str]]())
     assert lacking(accepted, rows) == {}, "acknowledged, but not in the log"
+    rows = Counter({key: count for key, count in rows.items() if "resumes" not in key[0]})
     assert lacking(rows, sent) == {}, "in the log more often than it was sent"
     assert rows.total() - accepted.total() <= 2 * CONNECTIONS * 4, "in doubt is what windows held at the kill"
     assert set().union(*(load.refused() for load in loads)) <= {21}
     assert {front for (front,) in query(pool.store, "SELECT DISTINCT front_id FROM share")} == {0, 1}
-    assert len(query(pool.store, "SELECT id FROM boot")) == 4
+    assert len(query(pool.store, "SELECT id FROM boot")) == 5
 
 
 def test_a_second_pool_is_refused_a_port_although_it_would_share_it_too(

@@ -16,9 +16,10 @@ from stratum.effects import Credit, FreshJob
 from stratum.extranonce import Extranonces
 from stratum.options import Options
 from stratum.ports import Solution
-from stratum.returning import RESUME_S, KeptSeat, Returning
+from stratum.returning import RESUME_S, Returning
 from stratum.session import Session
 from stratum.units import Difficulty
+from tests.stratum.elsewhere import FakeElsewhere, Place
 from tests.stratum.fakes import NTIME, REGTEST_NBITS, FakeAuthorizer, easier, find_nonce, job, line, lines
 
 TINY: Any = Fraction(1, 2**28)
@@ -26,17 +27,20 @@ EASY = Options(start_difficulty=TINY, minimum_difficulty=Difficulty(Fraction(1, 
 
 
 class Front:
-    """A board and the seats of its miners; session ids count up."""
+    """A board and the seats of its miners; session ids count up, with the front's id in front."""
 
-    def __init__(self) -> None:
+    def __init__(self, front_id: int = 7, place: Place | None = None, *, siblings: bool = True) -> None:
         self.board = Board()
         self.board.post(job(), 0)
         self.tokens = 0
-        self.returning = Returning(Extranonces(7), self.token)
+        self.front_id = front_id
+        self.returning = Returning(Extranonces(front_id), self.token)
+        if place is not None:
+            self.returning.share(FakeElsewhere(place, front_id, siblings=siblings))
 
     def token(self, size: int) -> bytes:
         self.tokens += 1
-        return self.tokens.to_bytes(size, "big")
+        return (self.tokens + (self.front_id - 7 << 64)).to_bytes(size, "big", signed=True)
 
     def connect(self, options: Options = EASY) -> Session:
         return Session(options, self.board, FakeAuthorizer(), self.returning.take(), self.returning)
@@ -308,31 +312,155 @@ def test_no_two_miners_ever_share_an_extranonce1(moves: list[tuple[str, int]]) -
         assert len(seats) == len(set(seats))
 
 
-def test_seats_outlive_a_planned_restart() -> None:
-    old, new = Front(), Front()
+def seated(front: Front, now: float = 0, options: Options = EASY) -> tuple[Session, str, str]:
+    """A miner at work, its session id and its extranonce1."""
+    session = front.connect(options)
+    session_id, extranonce1 = subscribe(session, None, now)
+    say(session, line("mining.suggest_difficulty", 0.25), now)
+    authorize(session, now)
+    return session, session_id, extranonce1
+
+
+def test_seats_outlive_a_planned_restart_and_nobody_else_gets_them() -> None:
+    place = Place()
+    old = Front(place=place, siblings=False)
+    away, first_id, first = seated(old, 0)
+    sitting, session_id, second = seated(old, 5)
+    away.leave(10)
+    old.returning.hand_over(20)
+    sitting.leave(20)
+    place.now = 30
+    new = Front(place=place, siblings=False)
     new.tokens = 1000
-    worked(old)
-    subscribed = old.connect()
-    session_id, extranonce1 = subscribe(subscribed, None, 5)
-    say(subscribed, line("mining.suggest_difficulty", 0.25), 5)
-    authorize(subscribed, 5)
-    subscribed.leave(10)
-    kept = old.returning.kept(20)
-    assert [round(each.left_s) for each in kept] == [582, 590]
-    assert session_id not in repr(kept)
-    new.returning.restore([*kept, attrs.evolve(kept[0], extranonce1="ff000000"), kept[0]], 1000)
-    assert new.returning.take().hex() not in {each.extranonce1 for each in kept}
+    assert new.returning.take().hex() not in {first, second}
     after = new.connect()
-    assert subscribe(after, session_id, 1500) == (session_id, extranonce1)
+    assert subscribe(after, session_id, 1500) == (session_id, second)
     assert authorize(after, 1500)[1]["params"] == [0.25]
-    late = new.connect()
-    assert subscribe(late, kept[0].session_id, 1583)[0] != kept[0].session_id
+    place.now = 10 + RESUME_S
+    assert subscribe(new.connect(), first_id, 1600)[1] != first
 
 
-def test_what_is_written_down_of_a_seat_must_be_readable() -> None:
-    kept = KeptSeat("zz", "00000000", None, 1)
-    with pytest.raises(ValueError, match="hex"):
-        Front().returning.restore([kept], 0)
+def test_a_miner_finds_its_seat_at_whichever_front_it_comes_back_to_and_only_once() -> None:
+    place = Place()
+    one, two = Front(7, place), Front(8, place)
+    session, session_id, extranonce1 = seated(one)
+    session.leave(1)
+    there = two.connect()
+    assert subscribe(there, session_id, 2) == (session_id, extranonce1)
+    assert authorize(there, 2)[1]["params"] == [0.25]
+    assert subscribe(one.connect(), session_id, 2)[1] != extranonce1
+    # where it sits now, a newcomer takes its place as at home
+    again = two.connect()
+    assert subscribe(again, session_id, 3) == (session_id, extranonce1)
+    assert there.broken is not None
+    authorize(again, 3)
+    again.leave(4)
+    home = one.connect()
+    assert subscribe(home, session_id, 5) == (session_id, extranonce1)
+
+
+def test_whoever_never_left_sits_alone_also_for_the_siblings() -> None:
+    place = Place()
+    one, two = Front(7, place), Front(8, place)
+    _, session_id, extranonce1 = seated(one)
+    assert subscribe(two.connect(), session_id)[1] != extranonce1
+
+
+def test_before_a_front_says_that_it_stops_its_miners_can_come_to_its_siblings() -> None:
+    place = Place()
+    one, two = Front(7, place), Front(8, place)
+    session, session_id, extranonce1 = seated(one)
+    _, lurking_id = one.connect(), subscribe(one.connect())[0]
+    one.returning.hand_over(1)
+    there = two.connect()
+    assert subscribe(there, session_id, 1) == (session_id, extranonce1)
+    session.leave(1)  # its old connection ends only now, and takes nothing back
+    assert subscribe(two.connect(), lurking_id, 1)[0] != lurking_id
+    assert subscribe(Front(9, place).connect(), session_id, 2)[1] != extranonce1
+
+
+def test_a_value_that_is_lent_is_given_to_nobody_until_its_seat_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stratum.extranonce._SUFFIXES", 2)
+    place = Place()
+    one, two = Front(7, place), Front(8, place)
+    session, session_id, extranonce1 = seated(one)
+    session.leave(1)
+    there = two.connect()
+    assert subscribe(there, session_id, 2)[1] == extranonce1
+    authorize(there, 2)
+    restarted = Front(7, place)
+    for front, now in ((one, 2), (one, 10 * RESUME_S), (restarted, 10 * RESUME_S)):
+        place.now = now
+        other = front.connect()
+        subscribe(other, None, now)
+        assert front.returning._extranonces.exhausted
+        assert other.extranonce1.hex() != extranonce1
+        other.leave(now)
+    there.broken = "too many malformed requests"
+    there.leave(10 * RESUME_S)
+    place.now = 20 * RESUME_S
+    passing = restarted.connect()
+    subscribe(passing, None, 20 * RESUME_S)
+    passing.leave(20 * RESUME_S)
+    assert extranonce1 in {restarted.connect().extranonce1.hex() for _ in range(2)}
+
+
+def test_room_is_made_by_those_who_can_still_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stratum.extranonce._SUFFIXES", 2)
+    place = Place()
+    one, two = Front(7, place), Front(8, place)
+    lent, lent_id, lent_extranonce1 = seated(one)
+    away, away_id, away_extranonce1 = seated(one)
+    lent.leave(1)
+    away.leave(1)
+    assert subscribe(two.connect(), lent_id, 2)[1] == lent_extranonce1
+    assert one.connect().extranonce1.hex() == away_extranonce1
+    assert subscribe(two.connect(), away_id, 3)[1] != away_extranonce1
+
+
+def without(front: Front, live: list[tuple[Front, Session]], now: float) -> list[tuple[Front, Session]]:
+    """Who is left after a planned stop of this front."""
+    front.returning.hand_over(now)
+    for at, session in live:
+        if at is front:
+            session.leave(now)
+    return [each for each in live if each[0] is not front]
+
+
+moves_of_many = st.lists(
+    st.tuples(st.sampled_from(("connect", "subscribe", "leave", "wait", "restart")), st.integers(0, 19)),
+    max_size=60,
+)
+
+
+@given(moves_of_many)
+def test_no_two_miners_of_several_fronts_ever_share_an_extranonce1(moves: list[tuple[str, int]]) -> None:
+    place, now = Place(), 0.0
+    fronts = [Front(7, place), Front(8, place)]
+    live: list[tuple[Front, Session]] = []
+    ids = ["00" * 16]
+    for what, number in moves:
+        front = fronts[number % 2]
+        if what == "connect":
+            live.append((front, front.connect()))
+        elif what == "wait":
+            now += 50.0 * number
+            place.now = now
+        elif what == "restart":
+            live = without(front, live, now)
+            fronts[number % 2] = Front(front.front_id, place)
+            fronts[number % 2].tokens = front.tokens
+        elif live and what == "leave":
+            live.pop(number % len(live))[1].leave(now)
+        elif live:
+            chosen = live[number % len(live)][1]
+            if chosen.broken is None:
+                ids.append(subscribe(chosen, ids[number % len(ids)], now)[0])
+                authorize(chosen, now)
+        seats = [session.extranonce1 for _, session in live if session.broken is None]
+        assert len(seats) == len(set(seats))
 
 
 def test_a_seat_cannot_be_taken_along_into_another_pot() -> None:
@@ -355,17 +483,16 @@ def test_a_seat_cannot_be_taken_along_into_another_pot() -> None:
 
 
 def test_seats_keep_their_pot_over_a_restart() -> None:
-    front = Front()
+    place = Place()
+    front = Front(place=place)
     solo = attrs.evolve(EASY, pot="solo")
     session = front.connect(solo)
     session_id, extranonce1 = subscribe(session)
     authorize(session)
-    session.leave(1)
-    (kept,) = front.returning.kept(1)
-    assert kept.pot == "solo"
+    front.returning.hand_over(1)
 
-    again = Front()
-    again.returning.restore([kept], 0)
+    again = Front(place=place)
+    again.tokens = 1000
     assert subscribe(again.connect(), session_id)[1] != extranonce1
     assert subscribe(again.connect(solo), session_id)[1] == extranonce1
 

@@ -20,6 +20,7 @@ from stratum.errors import Code
 from stratum.options import Options
 from stratum.server import StratumFactory, StratumServer
 from stratum.units import Difficulty
+from tests.stratum.elsewhere import FakeElsewhere, Place
 from tests.stratum.fakes import (
     NTIME,
     REGTEST_NBITS,
@@ -496,13 +497,15 @@ def test_whoever_shows_messages_is_told_of_a_planned_stop() -> None:
 
 
 def test_miners_find_their_seats_again_after_a_planned_restart() -> None:
+    place = Place()
     before, after = World(), World()
+    before.server.share_seats(FakeElsewhere(place, 0, siblings=False))
     miner = before.connect()
     subscribed = miner.send(line("mining.subscribe", "test"), line("mining.authorize", "bob.rig", "x"))[0]
     (_, (_, session_id)), extranonce1, _ = subscribed["result"]
     before.server.stop()
     miner.lose()
-    after.server.restore_seats(before.server.kept_seats())
+    after.server.share_seats(FakeElsewhere(place, 0, siblings=False))
     again = after.connect().send(line("mining.subscribe", "test", session_id))[0]
     assert again["result"][1] == extranonce1
 
