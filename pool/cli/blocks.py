@@ -169,7 +169,7 @@ def _list_open(directory: Path, *, as_json: bool) -> None:
 
 
 def _read(file: Path, directory: Path) -> SavedBlock:
-    path = file if file.exists() else directory / saved.FOLDER / file.name
+    path = file if file.exists() else directory.joinpath(saved.FOLDER, file.name)
     try:
         return saved.read(path)
     except OSError as error:
