@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import re
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -28,7 +27,6 @@ _CARD: Final = b"\x02"  # a token with a card's number
 _NUMBER_BYTES: Final = 5  # Unix seconds, good until the year 36812; or a card's number
 _MAC_BYTES: Final = 16
 _MAX_TOKEN: Final = 200  # characters
-_LIGHTNING_ADDRESS: Final = re.compile(r"[a-z0-9._+-]{1,64}@([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}")
 
 
 @attrs.frozen
@@ -181,9 +179,3 @@ def qr_text(url: str) -> str:
 def lud17_link(url: str, scheme: str) -> str:
     """The same link by LUD-17: ``lnurlw`` or ``keyauth`` instead of https (http for .onion)."""
     return f"{scheme}://{url.partition('://')[2]}"
-
-
-def lightning_address(text: str) -> str | None:
-    """A Lightning Address (LUD-16) in lower case, or None when it has not the form of one."""
-    address = text.strip().lower()
-    return address if _LIGHTNING_ADDRESS.fullmatch(address) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ import attrs
 import click
 
 from payouts.money import Msat
-from pool.accounts import NAME, payable_address
+from pool.accounts import NAME, hash_secret, new_secret, payable_address
 from pool.claims import NAME_RULE, Registry
 from pool.cli.common import (
     config_option,
@@ -27,6 +28,7 @@ from pool.cli.common import (
 from pool.config import Config
 from pool.errors import PoolError
 from pool.store import database
+from pool.store.access import AccessBook
 from pool.store.claims import ClaimReader
 from pool.store.figures import PaymentRow, RewardRow
 from pool.store.inbox import InboxReader, InboxStore
@@ -65,6 +67,32 @@ def account_create(name: str | None, config_path: Path, as_json: bool) -> None: 
     click.echo(f"Username:   {username}      (workers: {username}.anything)")
     click.echo(f"Claim link: {link}")
     click.echo("Keep the link: it is not shown again, and whoever has it can withdraw the balance.")
+
+
+@account.command("renew")
+@click.argument("name")
+@config_option
+@json_option
+def account_renew(name: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Give a pool account a new claim link, and take the old one away with its card and linked wallets.
+
+    For an owner who has lost the link, or fears that somebody else has it.  Make sure that it is the owner
+    who asks: the new link, printed this once, opens the balance.
+    """
+    config = load(config_path)
+    directory = config.store.directory
+    name = name.lower()
+    if not ClaimReader(open_file(directory, "ledger")).account_exists(name):
+        raise PoolError(f"there is no pool account {name}: `sluice account list` has their names")
+    secret = new_secret(secrets.token_bytes(32))
+    with database.transaction(database.connect(directory, "ledger")) as tx:
+        AccessBook(tx).renew_link(name, hash_secret(secret), now_ms())
+    link = f"{config.web.public_url.rstrip('/')}/a/{secret}"
+    if as_json:
+        print_json({"username": name, "claim_link": link})
+        return
+    click.echo(f"Claim link: {link}")
+    click.echo("It is not shown again; the old link, the card and the linked wallets have stopped working.")
 
 
 @account.command("list")

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from payouts.lnurl import lightning_address
+from payouts import lnaddress
 from pool.accounts import payable_address
 from pool.config import Config
 from pool.roles.base import Context
@@ -25,7 +25,7 @@ def wish_terms(config: Config, key: bytes) -> WishTerms:
     def target_of(rail: Rail, text: str) -> str | None:
         if rail == "onchain":
             return payable_address(text, config.node.network)
-        return lightning_address(text)
+        return lnaddress.normal(text)
 
     return WishTerms(
         public_url=config.web.public_url.rstrip("/"),

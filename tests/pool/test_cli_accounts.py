@@ -9,6 +9,7 @@ import pytest
 
 from pool import accounts
 from pool.errors import PoolError, StoreError
+from pool.store.access import AccessReader
 from pool.store.database import connect, connect_to_read
 from pool.store.inbox import InboxReader
 from tests.pool.cli_tools import configure, invoke, json_of, text_of
@@ -50,6 +51,19 @@ def test_a_name_is_made_up_and_the_link_is_told_to_be_kept(begun: Path) -> None:
     text = text_of(begun, "account", "create")
     assert "Username:   m-" in text
     assert "not shown again" in text
+
+
+def test_a_renewed_link_is_the_only_one_that_opens_the_account(begun: Path) -> None:
+    ledger = connect(begun, "ledger")
+    ledger.execute("INSERT INTO account VALUES ('alice', 'old hash', 0)")
+    made = json_of(begun, "account", "renew", "Alice")
+    secret = made["claim_link"].removeprefix("https://pool.example/a/")
+    reader = AccessReader(ledger)
+    assert reader.account_of_link(accounts.hash_secret(secret)) == "alice"
+    assert reader.account_of_link("old hash") is None
+    assert "stopped working" in text_of(begun, "account", "renew", "alice")
+    with pytest.raises(PoolError, match="no pool account bob"):
+        invoke(begun, "account", "renew", "bob")
 
 
 def test_a_malformed_name_is_wrong_usage_and_a_taken_one_a_failure(begun: Path) -> None:

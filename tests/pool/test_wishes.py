@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lnurl import lnurlauth_signature
 
-from payouts import signed
-from payouts.lnurl import lightning_address
+from payouts import lnaddress, signed
 from payouts.login import Challenge, Purpose, make_k1
 from pool.store.access import AccessBook, AccessReader
 from pool.store.claims import ClaimReader
@@ -55,7 +54,7 @@ ADDRESS = str(Address.from_script(Script(SCRIPT), Network.REGTEST))
 
 
 def target_of(rail: Rail, text: str) -> str | None:
-    return lightning_address(text) if rail == "lightning" else text
+    return lnaddress.normal(text) if rail == "lightning" else text
 
 
 TERMS = WishTerms(URL, "regtest", KEY, DAY_MS, target_of)

@@ -17,9 +17,9 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 
+from payouts import lnaddress
 from payouts.claims import ClaimTerms
 from payouts.invoice import Network
-from payouts.lnurl import lightning_address
 from payouts.money import Msat, Sat
 from payouts.planner import FeePolicy
 from payouts.ports import Answer, WithdrawTerms
@@ -53,7 +53,7 @@ WISH_TERMS = WishTerms(
     network="regtest",
     server_key=KEY,
     wait_ms=24 * 3_600_000,
-    target_of=lambda rail, text: lightning_address(text) if rail == "lightning" else text,
+    target_of=lambda rail, text: lnaddress.normal(text) if rail == "lightning" else text,
 )
 CLAIM_TERMS = ClaimTerms(KEY, Network.REGTEST, Sat(10), Sat(1_000_000), FeePolicy(Msat(5_000), 10_000))
 FACTS = Facts(
