@@ -23,6 +23,7 @@ from pool.regtest.rig import Rig
 from pool.regtest.wallet import received_msat
 from pool.rewards.split import Division
 from pool.store.database import FILES, connect, connect_to_read
+from pool.store.destinations import DestinationDesk
 from pool.store.inbox import InboxStore
 from pool.store.ledger import LedgerStore
 from pool.verify import verify
@@ -133,6 +134,11 @@ class Books:
         with closing(connect(self.directory, "inbox")) as inbox:
             InboxStore(inbox).file(Claim(0, account, expires_s, k1_hash, invoice, now_ms, now_ms + 20_000))
 
+    def push_to(self, target: str, account: str = ALICE) -> None:
+        """Let the account have a Lightning Address."""
+        with self.open() as books:
+            DestinationDesk(books).ask(account, "lightning", target, by="a test", now_ms=0, wait_ms=0)
+
     def answers(self) -> list[tuple[bool, str | None]]:
         """Every claim's answer: whether it was taken, and why not."""
         with self.open() as books:
@@ -174,7 +180,8 @@ class Payers:
             books: its store.
             target: rail, url, user and password of its node.
             die_at: the step at which it kills itself.
-            other: ``ahead_s`` of its wall clock, ``pay_timeout_s``, ``die_after`` so many steps.
+            other: ``ahead_s`` of its wall clock, ``pay_timeout_s``, ``die_after`` so many steps, ``invoices``
+                that Lightning Addresses give.
         """
         order = {
             "store": str(books.directory),
@@ -184,6 +191,7 @@ class Payers:
             "die_after": NO_END,
             "ahead_s": 0,
             "pay_timeout_s": 60.0,
+            "invoices": [],
             **target,
             **other,
         }

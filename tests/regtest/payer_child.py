@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
+import attrs
 from twisted.internet import epollreactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -29,11 +30,13 @@ from twisted.logger import (
 )
 
 from payouts.claims import ClaimTerms
-from payouts.invoice import Network
+from payouts.invoice import Network, decode
 from payouts.money import Msat, Sat
 from payouts.onchain.batch import Batcher, BatcherOptions
 from payouts.onchain.bitcoind import BitcoindWallet
+from payouts.outbound import Fetched
 from payouts.planner import FeePolicy
+from payouts.pusher import Pushes, PushOptions
 from payouts.sender import Sender, SenderOptions
 from pool.accounts import payable_address
 from pool.chain.bitcoind import wallet_call
@@ -51,6 +54,8 @@ KEY: Final = b"a server key that is for tests"
 FEES: Final = FeePolicy(Msat(5000), 10_000)
 TERMS: Final = ClaimTerms(KEY, Network.REGTEST, Sat(10), Sat(100_000), FEES)
 THRESHOLD: Final = Sat(50_000)
+PUSH_ABOVE: Final = Msat(4_950_000)
+"""Less than what the tests' accounts begin with, by less than what a push takes."""
 CONFIRMATIONS: Final = 3
 
 
@@ -109,16 +114,43 @@ def _lightning(order: dict[str, Any], reactor: Any, life: Life) -> int:
     node._http = Posts(node._http, life)
     options = SenderOptions(TERMS, since_s=order["since_s"], poll_s=0.01, retry_s=0.02, max_retry_s=0.1)
     ports: tuple[Any, Any] = (Port("book", book, life), Port("node", node, life))
-    sender = Sender(ports[0], claims, ports[1], reactor, now_ms, options)
+    pushes = None
+    if order["invoices"]:
+        strangers: Any = Port("strangers", Service(list(order["invoices"])), life)
+        pushes = Pushes(ports[0], strangers, PushOptions(PUSH_ABOVE, every_s=0.02))
+    sender = Sender(ports[0], claims, ports[1], reactor, now_ms, options, pushes)
     sender.start()
 
     def look() -> None:
-        if not claims.unanswered(1) and not book.open_payments():
+        due = pushes is not None and book.pushes_due(PUSH_ABOVE, now_ms(), 1)
+        if not due and not claims.unanswered(1) and not book.open_payments():
             reactor.stop()
 
     _every(0.01, look, reactor)
     reactor.run()
     return 0
+
+
+@attrs.define
+class Service:
+    """A Lightning Address's service that has its invoices ready, each over the same amount."""
+
+    invoices: list[str]
+
+    async def fetch(self, url: str, method: bytes = b"GET") -> Fetched:
+        """Answer as LUD-06 has it."""
+        if "/.well-known/" not in url:
+            return Fetched({"pr": self.invoices.pop(0), "routes": []})
+        amount = decode(self.invoices[0]).amount
+        return Fetched(
+            {
+                "tag": "payRequest",
+                "callback": f"https://{method.decode().lower()}.example/cb",
+                "minSendable": amount,
+                "maxSendable": amount,
+                "metadata": "[]",
+            }
+        )
 
 
 def _onchain(order: dict[str, Any], reactor: Any, life: Life) -> int:

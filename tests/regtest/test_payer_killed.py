@@ -121,6 +121,36 @@ def test_killed_at_any_step_of_a_payment_the_next_payer_pays_exactly_once(
     wait_until("the wallet has it all", lambda: earned() == (1 + len(steps)) * AMOUNT_SAT, 10.0)
 
 
+PUSHED = ("strangers.fetch", "book.take_push", UNSENT, "after node.pay", "after book.settle")
+"""Steps of a push: those that a claim has not, and those between which money leaves."""
+
+
+def test_killed_at_the_steps_of_a_push_the_next_payer_pays_exactly_once(
+    bench: Bench, earned: Callable[[], int]
+) -> None:
+    def books_with_a_push() -> Books:
+        books = bench.books()
+        books.push_to("alice@ln.example.com")
+        return books
+
+    def invoices() -> list[str]:
+        return [bench.rig.wallet.invoice(AMOUNT_SAT)]
+
+    rehearsal = books_with_a_push()
+    assert bench.live(rehearsal, invoices=invoices()) == 0
+    assert_paid_once(bench.rig, rehearsal, AMOUNT)
+    steps = [step for step in bench.steps() if step.endswith(PUSHED)]
+    assert {"after strangers.fetch", "before book.take_push", "after book.take_push", UNSENT} <= {*steps}
+
+    for step in steps:
+        books = books_with_a_push()
+        assert bench.live(books, die_at=step, invoices=invoices()) == -SIGKILL, step
+        assert bench.live(books, invoices=invoices()) == 0, step
+        assert_paid_once(bench.rig, books, AMOUNT)
+
+    wait_until("the wallet has it all", lambda: earned() == (1 + len(steps)) * AMOUNT_SAT, 10.0)
+
+
 def test_killed_again_at_any_step_of_finding_out_the_third_payer_pays_exactly_once(
     bench: Bench, earned: Callable[[], int]
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -120,6 +122,32 @@ def test_a_payment_that_the_ledger_lacks_stops_sending_until_an_operator_has_loo
     assert bench.wait_for_answers(3)[2] == (True, None)
     assert bench.stopped() is None
     assert second.running
+
+
+def test_books_from_an_older_copy_send_nothing_until_an_operator_has_compared_them(bench: Bench) -> None:
+    ledger = bench.config.parent / "data" / "ledger.db"
+    with (
+        closing(sqlite3.connect(ledger)) as books,
+        closing(sqlite3.connect(bench.config.parent / "old")) as old,
+    ):
+        books.backup(old)
+    bench.claim()
+    first = bench.payer()
+    bench.wait_until_settled()
+    (paid,) = bench.books.payments()
+    first.stop()
+
+    for leftover in ledger.parent.glob("ledger.db-*"):
+        leftover.unlink()
+    shutil.copyfile(bench.config.parent / "old", ledger)  # the balance is back, and so is the claim
+    assert bench.books.payments() == []
+    bench.payer()
+    ((taken, reason),) = bench.wait_for_answers(1)
+
+    assert not taken
+    assert reason == "payouts are paused: try again later"
+    assert paid.payment_hash in str(bench.stopped())
+    assert received_msat(bench.rig.wallet, paid.payment_hash) == AMOUNT
 
 
 def test_a_second_payer_says_what_to_do_and_ends_and_everything_is_paid_once(bench: Bench) -> None:
