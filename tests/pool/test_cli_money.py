@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import click
 import pytest
 
+from payouts.ports import Taken
 from pool.errors import PoolError, StoreError
 from pool.store.database import sole_role
+from pool.store.ledger import LedgerStore, NewAccount
+from tests.contracts.book import ADDRESS_A, NOW_MS, claim, intent, k1_hash_for
 from tests.pool.cli_tools import configure, invoke, json_of, text_of
 from tests.pool.test_settle import Pool
+from tests.pool.test_store_payments import make
 from tests.pool.test_verify import pool
 
 __all__ = ["pool"]
@@ -87,3 +92,76 @@ def test_status_of_a_pool_that_runs(books: Path) -> None:
     assert known["blocks"] == {"mature": 2, "orphaned": 1}
     assert known["payments"]["lightning settled"] == 1
     assert int(known["assets_msat"]) >= int(known["owed_msat"]) > 0
+
+
+# ------------------------------------------------------------------------------------ rulings, destinations
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Path:
+    """Books with one payment that waits for approval and one that is unknown."""
+    configure(tmp_path)
+    book = make(tmp_path, {"alice": 10_000, "bob": 10_000})
+    large = attrs.evolve(intent(claim()), held_back="it is above 0 sat")
+    assert isinstance(book.take(large, k1_hash_for, NOW_MS, limit=5), Taken)
+    other = intent(attrs.evolve(claim(2, "bob"), k1_hash="f" * 64))
+    assert isinstance(book.take(other, lambda _: "f" * 64, NOW_MS, limit=5), Taken)
+    book.sending(2, NOW_MS)
+    book.unknown(2, "timed out", NOW_MS)
+    accounts = [NewAccount("alice", "hash of alice", 1)]
+    LedgerStore(book._connection).take_over_accounts(accounts)
+    book._connection.close()
+    return tmp_path
+
+
+def test_a_payment_that_waits_is_approved_once_with_the_reason_in_its_history(waiting: Path) -> None:
+    assert "1 payments wait" in text_of(waiting, "status")
+    assert "may be sent" in text_of(waiting, "payouts", "approve", "L1", "--reason", "a known farm")
+    with pytest.raises(StoreError, match="waits for no approval"):
+        invoke(waiting, "payouts", "refuse", "l1", "--why", "second thoughts")
+    assert "approved by the operator: a known farm" in text_of(waiting, "payouts", "show", "L1")
+    assert json_of(waiting, "status")["awaiting_approval"] == 0
+
+
+def test_payments_without_an_outcome_are_listed_and_can_be_given_up(waiting: Path) -> None:
+    (row,) = json_of(waiting, "payouts", "list", "--unknown")
+    assert (row["number"], row["reason"]) == ("L2", "timed out")
+    assert json_of(waiting, "payouts", "give-up", "L2", "--why", "the peer's channel is closed") == {
+        "number": "L2",
+        "ruling": "given up",
+    }
+    history = json_of(waiting, "payouts", "show", "L2")["history"]
+    assert [event["event"] for event in history][-2:] == ["unknown", "given up by the operator"]
+
+
+@pytest.mark.parametrize("number", ["B1", "12", "L"])
+def test_only_lightning_payments_are_ruled_on(waiting: Path, number: str) -> None:
+    with pytest.raises(click.BadParameter):
+        invoke(waiting, "payouts", "approve", number, "--why", "x")
+
+
+def test_an_account_is_given_destinations_that_wait_unless_told_otherwise(waiting: Path) -> None:
+    assert "nowhere unasked" in text_of(waiting, "payouts", "address", "alice")
+    first = json_of(waiting, "payouts", "address", "alice", "--lightning", "Alice@LN.example.com")
+    assert [(row["rail"], row["state"], row["target"]) for row in first] == [
+        ("lightning", "waiting", "alice@ln.example.com")
+    ]
+    at_once = json_of(waiting, "payouts", "address", "alice", "--onchain", ADDRESS_A, "--now")
+    assert [(row["rail"], row["state"]) for row in at_once] == [
+        ("lightning", "waiting"),
+        ("onchain", "valid"),
+    ]
+    gone = json_of(waiting, "payouts", "address", "alice", "--lightning", "none", "--now")
+    assert [(row["rail"], row["target"]) for row in gone if row["state"] == "valid"] == [
+        ("lightning", None),
+        ("onchain", ADDRESS_A),
+    ]
+
+
+def test_what_is_no_account_or_no_address_is_refused(waiting: Path) -> None:
+    with pytest.raises(PoolError, match="no account carol"):
+        invoke(waiting, "payouts", "address", "carol")
+    with pytest.raises(click.BadParameter, match="user@domain"):
+        invoke(waiting, "payouts", "address", "alice", "--lightning", "alice")
+    with pytest.raises(click.BadParameter, match="no regtest address"):
+        invoke(waiting, "payouts", "address", "alice", "--onchain", "bc1qxyz")
