@@ -20,14 +20,17 @@ from twisted.web.client import Agent
 
 from payouts.errors import PayoutError
 from payouts.money import floor_sat
+from pool import fronts
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.chain.node import CHAINS, ChainRefused, ChainUnavailable, WrongCredentials
 from pool.config import Config
 from pool.errors import PoolError, StoreError
 from pool.lightning import CREDENTIALS, credential_objection, lightning_node
-from pool.pots import policies_of, warnings
+from pool.pots import declared_reserve, policies_of, warnings
+from pool.reserve import reserve_of
 from pool.store.database import FILES, connect_to_read, schema_number
 from pool.store.operator import is_running
+from pool.store.queries import Queries
 
 HTTP_TIMEOUT_S: Final = 10
 KEY_BYTES: Final = 32
@@ -67,7 +70,7 @@ def run(config: Config) -> list[Result]:
 def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
     directory = config.store.directory
     serving = is_running(directory, "web")
-    mining = is_running(directory, f"front-{config.stratum.front_id}")
+    mining = any(is_running(directory, lock) for lock in fronts.locks(config).values())
     listens = [("stratum port", port.endpoint, mining) for _, port in config.stratum.ports()]
     listens += [("site's port", text, serving) for text in config.web.listen]
     return [
@@ -78,8 +81,9 @@ def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
         ("lightning", _lightning(config, reactor)),
         ("lightning credential", _lightning_credential(config, reactor)),
         *((what, _port(text, running, reactor)) for what, text, running in listens),
+        ("fronts", _fronts(config)),
         ("public URL", _public_url(config.web.public_url, serving, reactor)),
-        ("rewards", _rewards(config)),
+        ("rewards", _rewards(config, reactor)),
     ]
 
 
@@ -132,9 +136,24 @@ async def _databases(config: Config) -> str:
     return ", ".join(f"{name}.db" for name in versions) + " can be read"
 
 
-async def _rewards(config: Config) -> str:
+async def _rewards(config: Config, reactor: Any) -> str:
     found = [f"{pot}: {policy.text}" for pot, policy in policies_of(config).items()]
+    if declared_reserve(config) is not None:
+        found.append(await _reserve(config, reactor))
     return "; ".join([*found, *warnings(config)])
+
+
+async def _reserve(config: Config, reactor: Any) -> str:
+    try:
+        info = await BitcoindNode(rpc_for_role(config.node, "book", reactor)).chain_info()
+    except ChainUnavailable:
+        return "the odds that the reserve is ever used up are told once the node answers"
+    queries = Queries(config.store.directory)
+    with closing(queries):
+        reserve = reserve_of(config, queries.ledger_balances(), info.height)
+    if reserve is None or reserve.left <= 0:
+        raise _Wrong("the reserve that shares are paid from is used up: declare more, or change the scheme")
+    return reserve.words()
 
 
 def _version(directory: Path, name: str) -> int:
@@ -215,6 +234,17 @@ async def _lightning_credential(config: Config, reactor: Any) -> str:
     if objection is not None:
         raise _Wrong(objection)
     return CREDENTIALS[config.lightning.kind]
+
+
+async def _fronts(config: Config) -> str:
+    stratum, cores = config.stratum, len(os.sched_getaffinity(0))
+    last = stratum.front_id + stratum.processes - 1
+    if stratum.processes == 1:
+        return f"one process, front id {stratum.front_id}"
+    said = f"{stratum.processes} processes, front ids {stratum.front_id} to {last}"
+    if stratum.processes > cores:
+        raise _Wrong(f"{said}, on {cores} cores: set stratum.processes to {cores} or less")
+    return f"{said}, on {cores} cores"
 
 
 async def _port(description: str, running: bool, reactor: Any) -> str:  # noqa: FBT001 -- a fact, no switch

@@ -10,6 +10,7 @@ import click
 
 from payouts.money import Msat
 from payouts.ports import BatchState, PaymentState
+from pool import fronts
 from pool.cli import rulings
 from pool.cli.common import (
     config_option,
@@ -187,7 +188,7 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
     now = now_ms()
     pool, balances = queries.pool(now), queries.ledger_balances()
     directory = config.store.directory
-    roles = {"front": f"front-{config.stratum.front_id}", "book": "book", "payer": "payer", "web": "web"}
+    roles = {**fronts.locks(config), "book": "book", "payer": "payer", "web": "web"}
     return {
         "running": [role for role, lock in roles.items() if is_running(directory, lock)],
         "hashrate_hps": pool.hashrate.hps,

@@ -22,11 +22,11 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
+from pool import fronts
 from pool.config import Config
 from pool.errors import ConfigError, PoolError
 from pool.metrics import prepare, process_ended
 from pool.polling import poll_quickly
-from pool.roles import fronts
 from pool.roles.base import Context, Role
 from pool.roles.book import BookRole
 from pool.roles.front import FrontRole

@@ -19,8 +19,8 @@ from pool.config import PortConfig
 from pool.errors import ConfigError
 from pool.metrics import FrontMetrics
 from pool.pots import pot_of
-from pool.roles import fronts
 from pool.roles.base import Context, Loops
+from pool.roles.listening import listen
 from pool.sharelog import ShareLog
 from pool.store.claims import ClaimReader
 from pool.store.database import connect, connect_to_read
@@ -129,7 +129,7 @@ class FrontRole:
             (key, given.endpoint, self._server.factory_for(self._options(given)))
             for key, given in config.stratum.ports()
         ]
-        self._ports_are_ours = await fronts.listen(context, ports, self._ports)
+        self._ports_are_ours = await listen(context, ports, self._ports)
         for port in self._ports:
             lengthen_queue(port)
 

@@ -166,6 +166,28 @@ def test_a_running_pool_is_known_by_its_roles_locks(tmp_path: Path) -> None:
         assert "is free" in whats(config)["site's port"]
 
 
+def test_a_port_that_any_front_of_the_pool_has_is_the_pools_own(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    config = config.model_copy(update={"stratum": config.stratum.model_copy(update={"processes": 3})})
+    with sole_role(tmp_path, "front-2"):
+        found = dict(check._attempts(config, REACTOR()))
+        says(found.pop("stratum port"), "the pool is running", ok=True)
+    for attempt in found.values():
+        attempt.close()  # type: ignore[attr-defined]
+
+
+def test_more_fronts_than_cores_are_said_to_be_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    config = configured(tmp_path)
+    says(check._fronts(config), "one process, front id 0", ok=True)
+    for processes, ok in ((2, True), (3, False)):
+        part = config.stratum.model_copy(update={"processes": processes})
+        many = config.model_copy(update={"stratum": part})
+        says(check._fronts(many), f"front ids 0 to {processes - 1}, on 2 cores", ok=ok)
+
+
 def test_a_pool_without_lightning_is_in_order(tmp_path: Path) -> None:
     says(check._lightning(configured(tmp_path), InlineReactor()), "on-chain only", ok=True)
 
@@ -222,6 +244,7 @@ def test_the_command_tries_everything_and_exits_1_when_something_fails(node: Sta
         "lightning credential": True,
         "stratum port": False,
         "site's port": True,
+        "fronts": True,
         "public URL": True,
         "rewards": True,
     }
