@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pool.cli import accounts, bench, blocks, books, daemon, money, treasury, trial
+from pool.cli import accounts, bench, blocks, daemon, journal, money, treasury, trial
 
 
 class _InOrder(click.Group):
@@ -33,7 +33,7 @@ for command in (
     *money.COMMANDS,
     *accounts.COMMANDS,
     *blocks.COMMANDS,
-    *books.COMMANDS,
+    *journal.COMMANDS,
     *treasury.COMMANDS,
     *trial.COMMANDS,
     *bench.COMMANDS,

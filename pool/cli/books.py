@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal
 
-import attrs
 import click
 
 from payouts.money import SAT_PER_BTC, Msat, Sat, to_msat
 from pool import ledger
-from pool.cli.accounts import known_account
 from pool.cli.common import (
     config_option,
     json_option,
-    limit_option,
     load,
     now_ms,
     open_file,
@@ -24,10 +22,11 @@ from pool.cli.common import (
     print_table,
     sat_text,
     short,
-    time_text,
 )
+from pool.cli.moments import AT
 from pool.errors import LedgerError, PoolError
 from pool.store import database
+from pool.store.journal import JournalReader
 from pool.store.ledger import LedgerStore
 from pool.verify import verify as verify_books
 
@@ -80,16 +79,21 @@ def ledger_verify(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
 
 
 @ledger_group.command("balances")
+@AT
 @config_option
 @json_option
-def ledger_balances(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
+def ledger_balances(at_ms: int | None, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
     """Print every ledger account's balance.
 
     Debit is positive, credit negative: assets are positive, what is owed is negative.  In sat; --json has
     msat.
     """
-    with open_queries(config_path) as queries:
-        balances = queries.ledger_balances()
+    if at_ms is None:
+        with open_queries(config_path) as queries:
+            balances = queries.ledger_balances()
+    else:
+        with closing(open_file(load(config_path).store.directory, "ledger")) as connection:
+            balances = JournalReader(connection).balances(at_ms)
     if as_json:
         print_json({name: str(amount) for name, amount in balances.items()})
         return
@@ -97,30 +101,6 @@ def ledger_balances(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
         ("ledger account", "sat"),
         [(short(name, LEDGER_NAME), sat_text(Msat(amount))) for name, amount in sorted(balances.items())],
         empty="The books are empty.",
-    )
-
-
-@ledger_group.command("statement")
-@click.argument("name")
-@config_option
-@json_option
-@limit_option(100)
-def ledger_statement(name: str, config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT001
-    """Print the movements of one account's balances.
-
-    NAME is a pool account or a Bitcoin address.  Positive: the pool owes it more.
-    """
-    config = load(config_path)
-    with open_queries(config_path) as queries:
-        name = known_account(name, config, queries)
-        rows = queries.statement(name, limit)
-    if as_json:
-        print_json([attrs.asdict(row) for row in rows])
-        return
-    print_table(
-        ("time (UTC)", "what", "balance", "sat", "key"),
-        [(time_text(r.time_ms), r.kind, r.part, sat_text(r.amount_msat), short(r.key, 32)) for r in rows],
-        empty=f"Nothing has moved for {name} yet.",
     )
 
 
@@ -158,6 +138,3 @@ def ledger_deposit(
         click.echo(f"Booked {sat_text(amount_sat)} sat of {asset} as a deposit.")
     else:
         click.echo(f"This deposit, {reference!r}, is booked already; nothing was written.")
-
-
-COMMANDS: Final = (ledger_group,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 from hypothesis import given
@@ -71,7 +73,7 @@ def test_what_was_booked_is_made_again_from_its_memo(
         {"kind": Kind.WITHDRAWAL, "to": None},
     ],
 )
-def test_what_moves_nothing_from_nowhere_or_for_no_reason_is_refused(wrong: dict[str, object]) -> None:
+def test_what_moves_nothing_from_nowhere_or_for_no_reason_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(LedgerError):
         booked(attrs.evolve(SWAP, **wrong))
 

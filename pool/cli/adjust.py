@@ -1,0 +1,152 @@
+"""Commands by which an operator writes into the books what happened to the pool's own money."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import click
+
+from payouts.money import Msat
+from pool.adjustments import ACCOUNTS, NOTHING, Adjustment, Kind
+from pool.cli.books import Amount
+from pool.cli.common import (
+    Function,
+    config_option,
+    json_option,
+    load,
+    now_ms,
+    open_file,
+    print_json,
+    sat_text,
+    why_option,
+)
+from pool.errors import LedgerError, PoolError
+from pool.store import database
+from pool.store.adjusting import AdjustmentDesk
+
+
+def _asset_option(function: Function) -> Function:
+    return click.option("--asset", type=click.Choice(list(ACCOUNTS)), required=True, help="Which money.")(
+        function
+    )
+
+
+def _said(function: Function) -> Function:
+    """What all of these commands take."""
+    for option in (
+        json_option,
+        config_option,
+        why_option("The reason; it is kept in the books."),
+        click.option(
+            "--reference",
+            required=True,
+            help="What it was, unique: a txid, a date. The same one books once.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@_asset_option
+@click.argument("amount_sat", type=Amount())
+@_said
+def withdraw(
+    asset: str,
+    amount_sat: Msat,
+    reference: str,
+    why: str,
+    config_path: Path,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Book money that the operator takes out, such as the fee.
+
+    No more than is the pool's own and not needed for what miners can withdraw now.
+    """
+    _book(Adjustment(Kind.WITHDRAWAL, reference, asset, amount_sat, why), config_path, as_json=as_json)
+
+
+@click.command()
+@click.option("--from", "asset", type=click.Choice(("hot", "lightning")), required=True, help="Out of this.")
+@click.option("--to", type=click.Choice(("hot", "lightning")), required=True, help="Into this.")
+@click.option(
+    "--cost", type=Amount(), default=None, help="What it took beside, in sat: chain fees, a swap's price."
+)
+@click.argument("amount_sat", type=Amount())
+@_said
+def transfer(
+    asset: str,
+    to: str,
+    cost: Msat | None,
+    amount_sat: Msat,
+    reference: str,
+    why: str,
+    config_path: Path,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Book money that was moved between wallet and Lightning: a channel opened or closed, a swap.
+
+    AMOUNT_SAT is what arrived.  The cost left as well, and the pool bears it.
+    """
+    said = Adjustment(Kind.MOVE, reference, asset, amount_sat, why, to, cost or NOTHING)
+    _book(said, config_path, as_json=as_json)
+
+
+@click.command()
+@_asset_option
+@click.argument("amount_sat", type=Amount())
+@_said
+def loss(
+    asset: str,
+    amount_sat: Msat,
+    reference: str,
+    why: str,
+    config_path: Path,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Book money that is gone: stolen, burnt by a penalty, paid twice.  The pool bears it."""
+    _book(Adjustment(Kind.LOSS, reference, asset, amount_sat, why), config_path, as_json=as_json)
+
+
+@click.command()
+@_asset_option
+@click.option("--less", is_flag=True, help="There is less than the books say, not more.")
+@click.argument("amount_sat", type=Amount())
+@_said
+def correct(
+    asset: str,
+    less: bool,  # noqa: FBT001
+    amount_sat: Msat,
+    reference: str,
+    why: str,
+    config_path: Path,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Book the difference after a mistake in the books, such as a deposit of the wrong amount.
+
+    Entries are never changed: this is a new one, that says what was wrong.
+    """
+    amount = Msat(-amount_sat) if less else amount_sat
+    _book(Adjustment(Kind.CORRECTION, reference, asset, amount, why), config_path, as_json=as_json)
+
+
+def _book(said: Adjustment, config_path: Path, *, as_json: bool) -> None:
+    directory = load(config_path).store.directory
+    open_file(directory, "ledger").close()  # a slip in --config shall not make empty books
+    with closing(database.connect(directory, "ledger")) as connection:
+        try:
+            booked = AdjustmentDesk(connection).book(said, now_ms())
+        except LedgerError as error:
+            raise PoolError(f"nothing was booked: {error}") from error
+
+    if as_json:
+        print_json({"booked": booked, "key": f"{said.kind.value}:{said.reference}"})
+    elif booked:
+        click.echo(f"Booked a {said.kind.value} of {sat_text(said.amount)} sat of {said.asset}.")
+    else:
+        click.echo(f"This {said.kind.value}, {said.reference!r}, is booked already; nothing was written.")
+
+
+COMMANDS: Final[tuple[click.Command, ...]] = (withdraw, transfer, loss, correct)
