@@ -71,7 +71,7 @@ class ElectrumNode:
         self._http = http
         self._clock = clock
         self._options = options
-        self._fees = SharedReading(self._history)
+        self._history = SharedReading(self._read_history)
 
     async def network(self) -> str:
         """See InspectableNode."""
@@ -132,7 +132,7 @@ class ElectrumNode:
         if not isinstance(preimage, str) or not proves(preimage, payment_hash):
             self.log.error("Electrum showed a wrong preimage for {payment_hash}", payment_hash=payment_hash)
             return PayUnknown("the node says paid, but shows no preimage that proves it")
-        history = await self._fees.rows()
+        history = await self._history.rows()
         fee = next((_fee(row, found) for row in history if row.get("payment_hash") == payment_hash), None)
         if fee is None:  # the history lags behind for a moment
             return PayUnknown("paid, but the fee is not known yet")
@@ -142,7 +142,7 @@ class ElectrumNode:
         """See LightningNode: from the history what was paid, from the saved invoices what is in flight."""
         paid = [
             item["payment_hash"]
-            for item in await self._history()
+            for item in await self._history.rows()
             if item.get("type") == "payment"
             and item.get("payment_hash")
             and integer(item, "amount_msat") < 0
@@ -170,7 +170,7 @@ class ElectrumNode:
         channels = rows(await self._ask("list_channels"), "list_channels")
         return [channel for channel in channels if channel.get("state") == "OPEN"]
 
-    async def _history(self) -> list[Mapping[str, Any]]:
+    async def _read_history(self) -> list[Mapping[str, Any]]:
         return rows(await self._ask("lightning_history"), "lightning_history")
 
     async def _ask(self, method: str, **params: object) -> Any:

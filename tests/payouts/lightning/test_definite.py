@@ -148,7 +148,7 @@ def _threads_end() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.pays)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(steps=STEPS)
 def test_what_was_called_definite_was_so_and_stays_so(kind: Kind, steps: list[Ask | End | Wait]) -> None:
     bench = kind.make()
