@@ -96,6 +96,16 @@ class NodeConfig(NodeLink):
     network: Network = "mainnet"
     poll_s: float = Field(default=1.0, gt=0)
     also: list[NodeLink] = []
+    silent_s: float = Field(default=60.0, gt=0)
+    failover_s: float = Field(default=5.0, gt=0)
+    return_s: float = Field(default=30.0, ge=0)
+    empty_after_ms: Annotated[int, Field(ge=0)] | Literal["never"] = 500
+    when_lost: Literal["idle", "reconnect"] = "idle"
+    reconnect_to: str | None = Field(default=None, pattern=r"^[^\s:/]+:\d{1,5}$")
+
+    def empty_after_s(self) -> float | None:
+        """After how long a new tip gets a job without transactions; None: never."""
+        return None if self.empty_after_ms == "never" else self.empty_after_ms / 1000
 
     def links(self) -> list[NodeLink]:
         """Every node, in the order in which they are preferred."""

@@ -1,4 +1,4 @@
-"""What Prometheus sees: the catalogue of metrics, recorders for the roles, and figures read at scrape time.
+"""What Prometheus sees: recorders for the roles, and figures read at scrape time.
 
 Fronts, book and payer are processes of their own.  ``sluice run`` gives them one directory (the environment
 variable that prometheus-client looks for when it is first imported), they record into files there, and the
@@ -11,15 +11,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-import attrs
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from payouts.money import Msat
 from payouts.ports import BatchState, PaymentState
+from pool.catalogue import CATALOGUE, counter, gauge, histogram
+from pool.news_metrics import NewsMetrics
 from pool.store.queries import MINERS, Queries
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,83 +34,25 @@ RESULTS: Final = {
     25: "not_subscribed",
 }
 BLOCK_STATES: Final = ("submitted", "immature", "mature", "orphaned")
-_QUICK_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 5.0)
-_SLOW_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-
-
-@attrs.frozen
-class Metric:
-    """One entry of the catalogue.
-
-    Attributes:
-        kind: counter, gauge or histogram.
-        role: whose process records it; ``web`` reads it from the databases at scrape time.
-        help: one line.
-        labels: label names.
-        buckets: upper bounds of a histogram, in the unit of its name.
-    """
-
-    kind: Literal["counter", "gauge", "histogram"]
-    role: Literal["front", "book", "payer", "web"]
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-
-
-CATALOGUE: Final[Mapping[str, Metric]] = {
-    "sluice_shares_total": Metric("counter", "front", "Submissions by result", ("result",)),
-    "sluice_connections": Metric("gauge", "front", "Open Stratum connections"),
-    "sluice_template_timestamp_seconds": Metric("gauge", "front", "When the newest template came"),
-    "sluice_share_commit_seconds": Metric(
-        "histogram", "front", "Time to write a group of shares to disk", buckets=_QUICK_S
-    ),
-    "sluice_job_broadcast_seconds": Metric(
-        "histogram", "front", "Time to write a job to all connections", buckets=_QUICK_S
-    ),
-    "sluice_chain_height": Metric("gauge", "book", "Height of the tip that the book has followed to"),
-    "sluice_chain_tip_timestamp_seconds": Metric("gauge", "book", "When the book last saw a new tip"),
-    "sluice_settle_seconds": Metric(
-        "histogram", "book", "Time to divide a block and write its rewards", buckets=_SLOW_S
-    ),
-    "sluice_payment_outcomes_total": Metric(
-        "counter", "payer", "Lightning payment attempts by outcome", ("outcome",)
-    ),
-    "sluice_payment_seconds": Metric(
-        "histogram", "payer", "From a claim's being taken to its definite outcome", buckets=_SLOW_S
-    ),
-    "sluice_lightning_outbound_msat": Metric("gauge", "payer", "What the Lightning node could send now"),
-    "sluice_hot_wallet_msat": Metric("gauge", "payer", "What the node's wallet says it holds"),
-    "sluice_hashrate_hps": Metric("gauge", "web", "Hashrate estimate over ten minutes"),
-    "sluice_active_accounts": Metric("gauge", "web", "Accounts with a share within ten minutes"),
-    "sluice_active_workers": Metric("gauge", "web", "Machines with a share within ten minutes"),
-    "sluice_newest_share_timestamp_seconds": Metric("gauge", "web", "When the newest share was found"),
-    "sluice_round_effort_ratio": Metric(
-        "gauge", "web", "Work since the pool's last block over a block's expected work"
-    ),
-    "sluice_blocks": Metric("gauge", "web", "Blocks found by state", ("state",)),
-    "sluice_payments": Metric("gauge", "web", "Payments and on-chain batches by state", ("way", "state")),
-    "sluice_ledger_balance_msat": Metric(
-        "gauge", "web", "Ledger balances, debit positive; miners' accounts summed by part", ("account",)
-    ),
-    "sluice_ledger_unbalanced_msat": Metric(
-        "gauge", "web", "Sum of all ledger balances; anything but 0 is an alarm"
-    ),
-    "sluice_sending_stopped": Metric("gauge", "web", "1 while payments are stopped by a breaker"),
-}
 
 
 class FrontMetrics:
-    """What a front records: a stratum.ports.Observer, and two things that only the pool knows."""
+    """What a front records: a stratum.ports.Observer, and what only the pool knows.
+
+    Attributes:
+        news: of the nodes.
+    """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Args: registry: for tests; in a pool's process the shared directory takes its place."""
         registry = registry or CollectorRegistry()
-        self._shares = _counter("sluice_shares_total", registry)
+        self._shares = counter("sluice_shares_total", registry)
         self._accepted = self._shares.labels("accepted")
-        self._connections = _gauge("sluice_connections", registry, "livesum")
-        self._template = _gauge("sluice_template_timestamp_seconds", registry, "mostrecent")
-        self._commit = _histogram("sluice_share_commit_seconds", registry)
-        self._broadcast = _histogram("sluice_job_broadcast_seconds", registry)
+        self._connections = gauge("sluice_connections", registry, "livesum")
+        self._template = gauge("sluice_template_timestamp_seconds", registry, "mostrecent")
+        self._commit = histogram("sluice_share_commit_seconds", registry)
+        self._broadcast = histogram("sluice_job_broadcast_seconds", registry)
+        self.news = NewsMetrics(registry)
 
     def accepted(self, shares: int) -> None:
         """So many shares are on disk and were acknowledged."""
@@ -146,9 +89,9 @@ class BookMetrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()
-        self._height = _gauge("sluice_chain_height", registry, "mostrecent")
-        self._tip = _gauge("sluice_chain_tip_timestamp_seconds", registry, "mostrecent")
-        self._settle = _histogram("sluice_settle_seconds", registry)
+        self._height = gauge("sluice_chain_height", registry, "mostrecent")
+        self._tip = gauge("sluice_chain_tip_timestamp_seconds", registry, "mostrecent")
+        self._settle = histogram("sluice_settle_seconds", registry)
 
     def tip(self, height: int, time_s: float) -> None:
         """The chain's tip is at this height since a Unix time."""
@@ -165,10 +108,10 @@ class PayerMetrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()
-        self._outcomes = _counter("sluice_payment_outcomes_total", registry)
-        self._seconds = _histogram("sluice_payment_seconds", registry)
-        self._outbound = _gauge("sluice_lightning_outbound_msat", registry, "mostrecent")
-        self._hot = _gauge("sluice_hot_wallet_msat", registry, "mostrecent")
+        self._outcomes = counter("sluice_payment_outcomes_total", registry)
+        self._seconds = histogram("sluice_payment_seconds", registry)
+        self._outbound = gauge("sluice_lightning_outbound_msat", registry, "mostrecent")
+        self._hot = gauge("sluice_hot_wallet_msat", registry, "mostrecent")
 
     def outcome(self, state: PaymentState) -> None:
         """An attempt ended in this state."""
@@ -270,18 +213,3 @@ def _no_payments() -> dict[tuple[str, str], int]:
 def _family(name: str) -> GaugeMetricFamily:
     metric = CATALOGUE[name]
     return GaugeMetricFamily(name, metric.help, labels=metric.labels)
-
-
-def _counter(name: str, registry: CollectorRegistry) -> Counter:
-    metric = CATALOGUE[name]
-    return Counter(name, metric.help, metric.labels, registry=registry)
-
-
-def _gauge(name: str, registry: CollectorRegistry, mode: Literal["livesum", "mostrecent"]) -> Gauge:
-    metric = CATALOGUE[name]
-    return Gauge(name, metric.help, metric.labels, registry=registry, multiprocess_mode=mode)
-
-
-def _histogram(name: str, registry: CollectorRegistry) -> Histogram:
-    metric = CATALOGUE[name]
-    return Histogram(name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)

@@ -1,299 +1,296 @@
-"""Work: a node's templates become jobs, and solved jobs become blocks, on disk and then at the node."""
+"""Work: news of the nodes become jobs for miners, and solved jobs blocks, on disk and then at the nodes."""
 
 from __future__ import annotations
 
-import binascii
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Final
 
-import attrs
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pool.chain import block, coinbase, saved
-from pool.chain.coinbase import Mark, Payee
-from pool.chain.node import Node, SubmitResult
-from pool.chain.persistence import Trouble, for_ever
+from pool.chain.coinbase import Payee
+from pool.chain.headers import Evidence, Headers
+from pool.chain.link import Link, Surroundings
+from pool.chain.networks import RULES, subsidy
+from pool.chain.news import NewsObserver, UnobservedNews
+from pool.chain.node import MiningNode, SubmitResult
+from pool.chain.nodes import Patience, choose
 from pool.chain.saved import SavedBlock
 from pool.chain.submission import Submitter
-from pool.chain.template import Template
-from pool.errors import PoolError
+from pool.chain.template import Template, without_transactions
+from pool.jobs import Jobs, Made, Settings, ahead_of_template
+from pool.proposals import Proposals
+from pool.solving import Solver
 from stratum.jobs import Job
 from stratum.ports import Solution
 
-MAX_NTIME_AHEAD_S = 7000
-"""How far miners may roll the time; the network takes two hours beyond its own clock."""
-KEEP_JOBS_S = 900.0
-"""How long a block can still be put together from a job; longer than any submission of it is looked at."""
-_CRC_NEIGHBOURS = 256
-"""Of a miner's last four jobs, as many may lie apart when others got extra ones in between."""
+TICK_S: Final = 1.0
+DEAD_TIP_S: Final = 10.0
+"""After a node has told a new tip, work on the old one is handed out no longer than this."""
+_REMEMBERED_TIPS: Final = 16
 
 log = Logger()
 
 
-@attrs.frozen
-class Settings:
-    """How a front makes its work.
-
-    Attributes:
-        front_id: 0 … 255.
-        boot: number of this start of the front, from the store; below 2^32.
-        tag: what the coinbase says.
-        poll_s: how often the node is asked for its tip.
-        job_interval_s: how often miners get a fresh job on the same tip.
-        silent_s: after so long without a word from the node, no work is handed out.
-        directory: of the store; blocks are saved below it.
-    """
-
-    front_id: int
-    boot: int
-    tag: str
-    directory: Path
-    poll_s: float = 1.0
-    job_interval_s: float = 30.0
-    silent_s: float = 60.0
-
-
-@attrs.frozen(eq=False)
-class _Made:
-    """A job, and what is needed to make its block."""
-
-    job: Job
-    template: Template
-    address: str
-    at_s: float
-
-
 class Work:
-    """A stratum.ports.JobFeed that follows a node; and where its solutions go.
+    """A stratum.ports.JobFeed that follows one or several nodes; and where its solutions go.
 
     Attributes:
         template_s: when the newest template came, Unix seconds; None before the first.
-        heard_s: when the node last confirmed that our work is on its tip, Unix seconds.
+        heard_s: when a node last confirmed that our work is on its tip, Unix seconds.
     """
 
     def __init__(
         self,
-        node: Node,
+        nodes: Sequence[MiningNode],
         payees: Callable[[], Sequence[Payee] | None],
         recorded: Callable[[str, str, SubmitResult], None],
         settings: Settings,
         clock: IReactorTime,
+        observer: NewsObserver | None = None,
     ) -> None:
         """Wire it up; nothing is asked before start().
 
         Args:
-            node: where templates come from and blocks go.
+            nodes: where templates come from, the preferred one first; blocks go to all of them.
             payees: whom the next job's coinbase pays; None: an address is missing.
             recorded: told (block hash, node name, result); see pool.chain.submission.
             settings: see there.
             clock: the reactor; its seconds are Unix seconds.
+            observer: told how news come and how the nodes do.
         """
-        self._node = node
-        self._payees = payees
-        self._submitter = Submitter([node], recorded, clock)
+        rules = self._rules = RULES[settings.network]
+        self._observer = observer or UnobservedNews()
+        self._headers = Headers(rules)
+        around = Surroundings(
+            clock, rules, self._headers, self._observer, settings.poll_s, settings.failover_s
+        )
+        self._links = [Link(node, around, self) for node in nodes]
+        self._patience = Patience(settings.failover_s, settings.silent_s, settings.return_s)
+        self._jobs = Jobs(payees, settings, rules, clock)
+        self._proposals = Proposals(self, self._observer, clock)
+        self._submitter = Submitter(nodes, recorded, clock)
+        self._solver = Solver(self._jobs, self._submitter, settings.directory, clock)
         self._settings = settings
         self._clock = clock
         self._listeners: list[Callable[[Job], None]] = []
-        self._running: list[Deferred[None]] = []
-        self._made: dict[str, _Made] = {}
-        self._newest: _Made | None = None
-        self._template: Template | None = None
-        self._recent_crcs: deque[int] = deque(maxlen=_CRC_NEIGHBOURS - 1)
-        self._number = 0
-        self._address_trouble = Trouble("Taking a payout address")
+        self._lost_listeners: list[Callable[[], None]] = []
+        self._ticking: LoopingCall | None = None
+        self._waiting: set[IDelayedCall] = set()
+        self._mined_on: int | None = None
+        self._newest: Made | None = None
+        self._used: Template | None = None
+        self._stopgap = False
+        self._renew = False
+        self._bare_tip = b""
+        self._given = False
+        self._moved_s: float | None = None
+        self._news_s: dict[str, float] = {}
+        self._first_on_tip: str | None = None
         self.template_s: float | None = None
         self.heard_s: float | None = None
 
     # jobs
 
     def start(self) -> None:
-        """Begin to follow the node."""
-        self._spawn(self._poll_for_ever())
-        self._spawn(self._longpoll_for_ever())
+        """Begin to follow the nodes."""
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = self._clock
+        for link in self._links:
+            link.start()
+        self._ticking.start(TICK_S, now=False)
 
     def stop(self) -> None:
         """Stop following and submitting; blocks that no node has answered for are on disk."""
-        running, self._running = self._running, []
-        for task in running:
-            task.cancel()
+        if self._ticking is not None and self._ticking.running:
+            self._ticking.stop()
+        for link in self._links:
+            link.stop()
+        for call in self._waiting:
+            call.cancel()
+        self._waiting.clear()
         self._submitter.stop()
 
     def current(self) -> Job | None:
-        """The newest job, or None: no template yet, no address to pay, or a node silent for too long."""
+        """The newest job, or None: no template yet, no address to pay, no node that is well."""
         if self._newest is None or self.heard_s is None:
             return None
-        silence_s = self._clock.seconds() - self.heard_s
-        return self._newest.job if silence_s <= self._settings.silent_s else None
+        now_s = self._clock.seconds()
+        if self._moved_s is not None and now_s - self._moved_s > DEAD_TIP_S:
+            return None
+        return self._newest.job if now_s - self.heard_s <= self._settings.silent_s else None
 
     def watch(self, listener: Callable[[Job], None]) -> None:
         """Call the listener with each new job, from now on."""
         self._listeners.append(listener)
 
-    def _spawn(self, task: Coroutine[Deferred[Any], Any, None]) -> None:
-        running = Deferred.fromCoroutine(task)
-        self._running.append(running)
-        running.addErrback(_log_unless_cancelled)
-        running.addBoth(lambda _: self._running.remove(running) if running in self._running else None)
+    def watch_loss(self, listener: Callable[[], None]) -> None:
+        """Call the listener whenever there is no work any more: what was handed out is worth nothing.
 
-    async def _poll_for_ever(self) -> None:
-        await for_ever(self._clock, "Asking the node for its tip", self._poll, self._settings.poll_s)
+        When there is work again, it comes as a job to those who watch.
+        """
+        self._lost_listeners.append(listener)
 
-    async def _longpoll_for_ever(self) -> None:
-        await for_ever(self._clock, "Waiting for the node's next template", self._longpoll, 0.0)
+    def extra(self) -> Job | None:
+        """One more job on the newest template, told to nobody; None when there is no work to hand out."""
+        if self._newest is None or self.current() is None:
+            return None
+        made = self._jobs.make(self._newest.template, self._newest.parent, clean=False)
+        return None if made is None else made.job
 
-    async def _longpoll(self) -> None:
-        if self._template is None:
-            await self._fetch()
-        known = self._template.longpoll_id if self._template is not None else None
-        if known is None:  # the node offers no longpoll: the poll alone has to do
-            await deferLater(self._clock, self._settings.poll_s, lambda: None)
+    def news_age_s(self) -> float | None:
+        """While the first job on a tip is told: seconds since any node told us of that tip; else None."""
+        told_s = None if self._first_on_tip is None else self._news_s.get(self._first_on_tip)
+        return None if told_s is None else self._clock.seconds() - told_s
+
+    def wrong_network(self) -> str | None:
+        """What to mend when all nodes have said that they are on another network than configured."""
+        chains = [None if link.info is None else link.info.chain for link in self._links]
+        if not chains or any(chain in (None, self._rules.chain) for chain in chains):
+            return None
+        return f"the node is on {chains[0]}, node.network says {self._settings.network}: mend one of them"
+
+    # pool.chain.link.Owner
+
+    def told(self, link: Link, tip: str) -> None:
+        """See Owner: a job on the new tip shall not wait longer for its template than was configured."""
+        now_s = self._clock.seconds()
+        self._news_s.setdefault(tip, now_s)
+        if len(self._news_s) > _REMEMBERED_TIPS:
+            del self._news_s[next(iter(self._news_s))]
+        if self._newest is None or self._is_on(tip):
             return
-        template = await self._node.template(known)
-        self._take(template)
-        if template.longpoll_id == known:  # it answers without news: asking on at once would never end
-            await deferLater(self._clock, self._settings.poll_s, lambda: None)
+        if self._moved_s is None and self._mined_on is not None and link is self._links[self._mined_on]:
+            self._moved_s = now_s
+        if self._settings.empty_after_s is not None:
+            self._waiting = {call for call in self._waiting if call.active()}
+            self._waiting.add(
+                self._clock.callLater(
+                    self._settings.empty_after_s, lambda: link.spawn(self._go_ahead(link, tip))
+                )
+            )
 
-    async def _poll(self) -> None:
-        tip = await self._node.tip()
-        template = self._template
-        if template is None or template.prev_hash[::-1].hex() != tip:
-            await self._fetch()
+    def wants_template(self, link: Link) -> bool:
+        """See Owner: only of the node that is mined on; longpolls keep the others' fresh enough."""
+        if self._newest is None or self._mined_on is None:
+            return self._newest is None
+        return link is self._links[self._mined_on] and self._is_due(self._newest)
+
+    def changed(self, link: Link) -> None:
+        """See Owner."""
+        self._follow()
+
+    def _tick(self) -> None:
+        for number, link in enumerate(self._links):
+            link.check_news()
+            well = link.standing().trouble is None
+            self._observer.node_is(link.name, well=well, mined_on=number == self._mined_on)
+        self._follow()
+        if self._given and self.current() is None:
+            self._given = False
+            log.critical("No work is left: no node is well, or there is no address to pay")
+            for listener in self._lost_listeners:
+                listener()
+
+    def _follow(self) -> None:
+        """Mine on the best node there is."""
+        now_s = self._clock.seconds()
+        standings = [link.standing() for link in self._links]
+        number = choose(standings, self._mined_on, now_s, self._patience)
+        if number is None:
             return
-        self.heard_s = self._clock.seconds()
-        if self._newest is None:
-            self._make_job(template)  # an address may have come
-        elif self._is_due(self._newest):
-            await self._fetch()
+        link, template = self._links[number], self._links[number].template
+        if number != self._mined_on:
+            log.info("Mining on the templates of {node} from now on", node=link.name)
+            self._mined_on = number
+        if template is None or (not self._given and link.is_waiting()):
+            return
+        if self._is_news(link, template):
+            self._use(link, template)
+        if self._newest is not None and self._newest.job.prev_hash == template.prev_hash:
+            self.heard_s, self._moved_s = standings[number].heard_s, None
 
-    async def _fetch(self) -> None:
-        before = self._template
-        template = await self._node.template(None)
-        if self._template is before:  # else the longpoll was quicker, and this answer may be older than its
-            self._take(template)
+    def _is_news(self, link: Link, template: Template) -> bool:
+        """Whether there has to be a new job because of this template."""
+        newest, now_s = self._newest, self._clock.seconds()
+        if newest is None or self._renew or not self._given:
+            return True
+        if newest.job.prev_hash != template.prev_hash:
+            # a stopgap is ahead of its node's template, which does not take it back unless no other one comes
+            return not self._stopgap or template is not self._used or now_s - newest.at_s > DEAD_TIP_S
+        fresh = template is not self._used and now_s - link.taken_s <= self._settings.poll_s
+        return self._stopgap or (fresh and self._is_due(newest))
 
-    def _take(self, template: Template) -> None:
-        self._template = template
-        self.template_s = self.heard_s = self._clock.seconds()
-        newest = self._newest
-        moved = newest is None or newest.job.prev_hash != template.prev_hash
-        if moved or (newest and self._is_due(newest)):
-            self._make_job(template)
-
-    def _is_due(self, newest: _Made) -> bool:
+    def _is_due(self, newest: Made) -> bool:
         """Whether a fresh job is due; half a poll early, since the next one would be more than that late."""
         age_s = self._clock.seconds() - newest.at_s
         return age_s >= self._settings.job_interval_s - self._settings.poll_s * 0.5
 
-    def extra(self) -> Job | None:
-        """One more job on the newest template, told to nobody; None when there is no work to hand out."""
-        if self._template is None or self.current() is None:
-            return None
-        made = self._make(self._template, clean=False)
-        return None if made is None else made.job
+    def _is_on(self, tip: str) -> bool:
+        return self._newest is not None and self._newest.job.prev_hash[::-1].hex() == tip
 
-    def _make_job(self, template: Template) -> None:
+    def _use(self, link: Link, template: Template) -> None:
+        self._used, self.template_s = template, link.taken_s
+        if template.prev_hash == self._bare_tip:
+            template = without_transactions(template, subsidy(template.height, self._rules))
+        made = self._announce(template, link.parent)
+        if made is not None:
+            self._proposals.ask(link, made)
+
+    def _announce(self, template: Template, parent: Evidence | None, *, stopgap: bool = False) -> Made | None:
         before = self._newest
-        clean = before is None or before.job.prev_hash != template.prev_hash
-        self._newest = self._make(template, clean=clean)
-        if self._newest is not None:
-            for listener in self._listeners:
-                listener(self._newest.job)
-
-    def _make(self, template: Template, *, clean: bool) -> _Made | None:
-        try:
-            paid = self._payees()
-        except PoolError as error:
-            self._address_trouble.failed(error)
+        moved = before is None or before.job.prev_hash != template.prev_hash
+        clean = moved or self._renew or not self._given
+        made = self._newest = self._jobs.make(template, parent, clean=clean)
+        self._stopgap, self._renew = stopgap, False
+        if made is None:
             return None
-        if paid is None:
-            self._address_trouble.failed("there is none in the store: is the payer running?")
-            return None
-        self._address_trouble.worked()
-        job = self._build(template, paid, clean=clean)
-        now_s = self._clock.seconds()
-        made = self._made[job.id] = _Made(job, template, " ".join(payee.address for payee in paid), now_s)
-        for old in [each.job.id for each in self._made.values() if now_s - each.at_s > KEEP_JOBS_S]:
-            del self._made[old]
-        log.debug("Made job {job} at height {height}", job=job.id, height=job.height, clean=job.clean)
+        self._given = True
+        self._first_on_tip = template.prev_hash[::-1].hex() if moved else None
+        for listener in self._listeners:
+            listener(made.job)
+        self._first_on_tip = None
         return made
 
-    def _build(self, template: Template, paid: Sequence[Payee], *, clean: bool) -> Job:
-        job_id = self._next_id()
-        settings = self._settings
-        mark = Mark(settings.front_id, settings.boot, self._number)
-        outputs = coinbase.outputs_for(template.value, paid)
-        coinb1, coinb2 = coinbase.build_paying(template, outputs, mark, settings.tag.encode("ascii"))
-        return Job(
-            id=job_id,
-            height=template.height,
-            prev_hash=template.prev_hash,
-            version=template.version,
-            nbits=template.nbits,
-            ntime=template.curtime_s,
-            min_ntime=template.mintime_s,
-            max_ntime=template.curtime_s + MAX_NTIME_AHEAD_S,
-            coinb1=coinb1,
-            coinb2=coinb2,
-            branches=coinbase.merkle_branch(template.txids),
-            network_target=template.network_target,
-            clean=clean,
-        )
+    async def _go_ahead(self, link: Link, tip: str) -> None:
+        """A job without transactions on a new tip, since its template is late."""
+        before = self._newest
+        if before is None or self._is_on(tip) or link.standing().trouble is not None:
+            return
+        parent, _ = await link.prove(tip)
+        if parent is None or self._newest is not before:
+            return
+        now_s = self._clock.seconds()
+        template = ahead_of_template(before.template, parent, int(now_s), self._rules)
+        if template is not None and self._announce(template, parent, stopgap=True) is not None:
+            self.heard_s, self._moved_s = now_s, None
+            log.info("A job without transactions was made on {tip}, whose template is late", tip=tip)
 
-    def _next_id(self) -> str:
-        """Short hex, never the same again; no CRC-16 in common with its neighbours (Canaan matches by it)."""
-        while True:
-            self._number += 1
-            job_id = f"{self._settings.boot & 0xFF:02x}{self._number:06x}"
-            crc = binascii.crc_hqx(job_id.encode("ascii"), 0xFFFF)
-            if crc not in self._recent_crcs:
-                self._recent_crcs.append(crc)
-                return job_id
+    # pool.proposals.Owner
+
+    def is_worked_on(self, made: Made) -> bool:
+        """See Owner."""
+        return self._newest is not None and self._newest.job.prev_hash == made.job.prev_hash
+
+    def refused(self, link: Link, made: Made, reason: str) -> None:
+        """See Owner: another node's templates, else this one's without transactions, else nothing."""
+        self._renew = True
+        others = [each.standing() for each in self._links if each is not link]
+        able = choose(others, None, self._clock.seconds(), self._patience) is not None
+        if made.template.transactions and not able:
+            self._bare_tip = made.job.prev_hash
+            self._follow()
+            return
+        self._newest = None
+        link.refuse(made.template, reason)  # calls changed(), which finds another node or none
 
     # blocks
 
     def solve(self, solution: Solution) -> SavedBlock | None:
-        """Save the block of a solution to disk, synchronously, and begin to submit it.
-
-        Never raises.
-
-        Returns:
-            What was saved (or should have been: a full disk is logged with the block's hex, and the block is
-            still submitted); None when the job is not known any more.
-        """
-        made = self._made.get(solution.job.id)
-        if made is None:
-            log.critical(
-                "Block {hash} was found on a job that is gone: header {header} coinbase {coinbase}",
-                hash=solution.block_hash,
-                header=solution.header.hex(),
-                coinbase=solution.coinbase.hex(),
-            )
-            return None
-        whole = block.assemble(solution.header, solution.coinbase, made.template.transactions)
-        found = saved.from_solution(solution, made.address, whole, int(self._clock.seconds() * 1000))
-        log.info("Block {hash} was found at height {height}", hash=found.hash, height=found.height)
-        try:
-            saved.write(self._settings.directory, found)
-        except OSError as error:
-            log.critical(
-                "Block {hash} could not be saved ({why}); by hand: submitblock {block}",
-                hash=found.hash,
-                why=error.strerror,
-                block=whole.hex(),
-            )
-        self.submit(found)
-        return found
+        """See pool.solving.Solver."""
+        return self._solver.solve(solution)
 
     def submit(self, found: SavedBlock) -> None:
-        """Hand a block to the node again and again until it answers; also for saved ones at start."""
+        """Hand a block to every node again and again until it answers; also for saved ones at start."""
         self._submitter.submit(found)
-
-
-def _log_unless_cancelled(failure: Any) -> None:
-    if failure.check(CancelledError) is None:
-        log.failure("Following the node ended", failure)

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 LONGPOLL_S = 60.0
+EASY = 0x207FFFFF  # regtest's: every second header is a block
 
 
 def sha256d(data: bytes) -> bytes:
@@ -27,6 +28,14 @@ class Entry:
     time_s: int
 
 
+def easy_header(prev_hash: str, time_s: int) -> bytes:
+    """The header of somebody's block, with regtest's difficulty whatever the templates ask for."""
+    head = (0x20000000).to_bytes(4, "little") + bytes.fromhex(prev_hash)[::-1] + sha256d(prev_hash.encode())
+    head += time_s.to_bytes(4, "little") + EASY.to_bytes(4, "little")
+    headers = (head + nonce.to_bytes(4, "little") for nonce in range(1 << 16))
+    return next(raw for raw in headers if sha256d(raw)[31] < 0x7F)
+
+
 class RpcRefusal(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -40,11 +49,13 @@ class Chain:
     def __init__(self, nbits: int) -> None:
         self.nbits = nbits
         self.changed = threading.Condition()
-        genesis = Entry("11" * 32, "", 199, bytes(80), int(time.time()) - 600)
+        raw = easy_header("00" * 32, int(time.time()) - 600)
+        genesis = Entry(sha256d(raw)[::-1].hex(), "00" * 32, 599, raw, int(time.time()) - 600)
         self.blocks = {genesis.hash: genesis}
         self.active = [genesis]
         self.mempool: list[bytes] = []
         self.silent = False
+        self.proposed = 0
         self.polled = threading.Event()  # somebody waits, or has waited, for a change
 
     @property
@@ -63,7 +74,7 @@ class Chain:
     def grow(self) -> str:
         """A block of somebody else's; returns its hash."""
         with self.changed:
-            raw = bytes(4) + bytes.fromhex(self.tip.hash)[::-1] + sha256d(self.tip.hash.encode()) + bytes(12)
+            raw = easy_header(self.tip.hash, int(time.time()))
             return self._append(sha256d(raw)[::-1].hex(), raw)  # it takes none of our transactions
 
     def _append(self, block_hash: str, raw: bytes) -> str:
@@ -73,6 +84,34 @@ class Chain:
         self.active.append(entry)
         self.changed.notify_all()
         return block_hash
+
+    def header(self, block_hash: str) -> dict[str, Any] | None:
+        """What getblockheader answers; None for an unknown block."""
+        entry = self.blocks.get(block_hash)
+        if entry is None:
+            return None
+        numbers = [int.from_bytes(entry.raw[at : at + 4], "little") for at in (0, 68, 72, 76)]
+        return {
+            "hash": entry.hash,
+            "height": entry.height,
+            "confirmations": self.tip.height - entry.height + 1 if entry in self.active else -1,
+            "version": numbers[0],
+            "merkleroot": entry.raw[36:68][::-1].hex(),
+            "time": numbers[1],
+            "mediantime": numbers[1],
+            "bits": f"{numbers[2]:08x}",
+            "nonce": numbers[3],
+            "chainwork": f"{2 * entry.height:064x}",
+            "previousblockhash": entry.prev_hash,
+        }
+
+    def propose(self, raw: bytes) -> str | None:
+        """What it would say to a block if only its proof of work were there."""
+        with self.changed:
+            self.proposed += 1
+            coinbase, rest = split_coinbase(raw)
+            word = self._judge(raw[:80], coinbase, rest, solved=True)
+            return "inconclusive-not-best-prevblk" if word == "inconclusive" else word
 
     def longpoll_id(self) -> str:
         return f"{self.tip.hash}{len(self.mempool)}"
@@ -92,8 +131,8 @@ class Chain:
                 "rules": ["csv", "!segwit", "taproot"],
                 "previousblockhash": tip.hash,
                 "transactions": [
-                    {"data": raw.hex(), "txid": sha256d(raw)[::-1].hex(), "hash": sha256d(raw)[::-1].hex()}
-                    for raw in self.mempool
+                    {"data": raw.hex(), "txid": txid[::-1].hex(), "hash": txid[::-1].hex(), "fee": 100}
+                    for raw, txid in zip(self.mempool, txids, strict=True)
                 ],
                 "coinbasevalue": self.value(),
                 "longpollid": self.longpoll_id(),
@@ -105,7 +144,8 @@ class Chain:
             }
 
     def value(self) -> int:
-        return 312_500_000 + 100 * len(self.mempool)
+        subsidy: int = 5_000_000_000 >> (self.tip.height + 1) // 150  # regtest's
+        return subsidy + 100 * len(self.mempool)
 
     def submit(self, raw: bytes) -> str | None:
         """Check a block as a node does; BIP 22's words, None for a good one."""
@@ -120,14 +160,15 @@ class Chain:
                 self._append(block_hash, raw)
             return word
 
-    def _judge(self, header: bytes, coinbase: bytes, rest: bytes) -> str | None:
+    def _judge(self, header: bytes, coinbase: bytes, rest: bytes, *, solved: bool = False) -> str | None:
         mantissa, exponent = self.nbits & 0x7FFFFF, self.nbits >> 24
         prev_hash = header[4:36][::-1].hex()
         height = self.tip.height + 1
         pushed = height.to_bytes(height.bit_length() // 8 + 1, "little")
         value_at = 42 + coinbase[41] + 4 + 1
         broken = {
-            "high-hash": int.from_bytes(sha256d(header), "little") > mantissa << 8 * (exponent - 3),
+            "high-hash": not solved
+            and int.from_bytes(sha256d(header), "little") > mantissa << 8 * (exponent - 3),
             "prev-blk-not-found": prev_hash not in self.blocks,
             "inconclusive": prev_hash != self.tip.hash,
             "bad-txns": rest != b"".join(self.mempool),

@@ -19,11 +19,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from tests.fakes_chain import Chain, Entry, RpcRefusal
+from tests.fakes_chain import EASY, Chain, Entry, RpcRefusal
 
 HARD = 0x17034219  # mainnet's at the end of 2023: no test finds a block by accident
-EASY = 0x207FFFFF  # regtest's: every second header is a block
 USER, PASSWORD = "front", "stand-in-password"
+__all__ = ["EASY", "HARD", "PASSWORD", "USER", "StandIn"]
 
 
 class StandIn:
@@ -111,6 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             "getblockcount": lambda: chain.tip.height,
             "getblockhash": self._hash,
             "getblockchaininfo": self._info,
+            "getnetworkinfo": lambda: {"connections": 8},
         }
         if method not in calls:
             raise RpcRefusal(-32601, "Method not found")
@@ -119,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _template(self, request: dict[str, Any]) -> Any:
         if "segwit" not in request.get("rules", []):
             raise RpcRefusal(-8, "getblocktemplate must be called with the segwit rule set")
+        if request.get("mode") == "proposal":
+            return self.server.chain.propose(bytes.fromhex(request["data"]))
         if "longpollid" in request:
             self.server.chain.wait_for_change(request["longpollid"])
         return self.server.chain.template()
@@ -137,14 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
         return found
 
     def _header(self, block_hash: str) -> Any:
-        entry = self._entry(block_hash)
-        return {
-            "hash": entry.hash,
-            "height": entry.height,
-            "confirmations": self.server.chain.tip.height - entry.height + 1,
-            "time": entry.time_s,
-            "previousblockhash": entry.prev_hash,
-        }
+        found = self.server.chain.header(block_hash)
+        if found is None:
+            raise RpcRefusal(-5, "Block not found")
+        return found
 
     def _block(self, block_hash: str, _verbosity: int) -> Any:
         return self._entry(block_hash).raw.hex()

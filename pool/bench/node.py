@@ -13,8 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Protocol
 
+from stratum.hashing import sha256d
+
 NBITS: Final = 0x17034219
 """Mainnet's at the end of 2023: no benchmark finds a block by accident."""
+EASY_NBITS: Final = 0x207FFFFF
+"""Of the tips, which have to prove their work."""
 CURTIME_S: Final = 1_700_000_000
 TRANSACTIONS: Final = 3_000
 """As many as in a usual block: 12 merkle branches."""
@@ -28,6 +32,8 @@ class BenchNode:
     def __init__(self) -> None:
         self.height = 800_000
         self._changed = threading.Condition()
+        self._headers: dict[str, bytes] = {}
+        self._tips = [self._header_after("00" * 32)]
         self._over = False
         self._transactions = [_transaction(number) for number in range(TRANSACTIONS)]
         self._server = Listener(("127.0.0.1", 0), Requests)
@@ -55,12 +61,14 @@ class BenchNode:
         """Somebody found a block: longpolls answer with work on a new tip."""
         with self._changed:
             self.height += 1
+            self._tips.append(self._header_after(self._tips[-1]))
             self._changed.notify_all()
 
     def answer(self, method: str, params: list[Any]) -> Any:
         """The result of a call; KeyError for one that a front never makes."""
         calls: dict[str, Callable[[], Any]] = {
-            "getblocktemplate": lambda: self._template(params[0].get("longpollid")),
+            "getblocktemplate": lambda: self._template(params[0]),
+            "getblockheader": lambda: self._header(params[0]),
             "getbestblockhash": self._tip,
             "getblockchaininfo": self._info,
             "submitblock": lambda: "high-hash",
@@ -68,7 +76,34 @@ class BenchNode:
         return calls[method]()
 
     def _tip(self) -> str:
-        return sha256(self.height.to_bytes(4, "big")).hexdigest()
+        return self._tips[-1]
+
+    def _header_after(self, before: str) -> str:
+        """Make a tip that meets its own, easy target; its hash."""
+        head = bytes(4) + bytes.fromhex(before)[::-1] + bytes(32) + CURTIME_S.to_bytes(4, "little")
+        for nonce in range(1 << 16):
+            raw = head + EASY_NBITS.to_bytes(4, "little") + nonce.to_bytes(4, "little")
+            found = sha256d(raw)[::-1]
+            if found[0] < 0x7F:
+                self._headers[found.hex()] = raw
+                return found.hex()
+        raise AssertionError("every second header meets it")
+
+    def _header(self, block_hash: str) -> dict[str, Any]:
+        raw, height = self._headers[block_hash], self.height - len(self._tips) + self._tips.index(block_hash)
+        return {
+            "hash": block_hash,
+            "height": height,
+            "confirmations": self.height - height,
+            "version": 0,
+            "merkleroot": "00" * 32,
+            "time": CURTIME_S,
+            "mediantime": CURTIME_S - 600,
+            "bits": f"{EASY_NBITS:08x}",
+            "nonce": int.from_bytes(raw[76:], "little"),
+            "chainwork": f"{2 * height:064x}",
+            "previousblockhash": raw[4:36][::-1].hex(),
+        }
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -79,7 +114,10 @@ class BenchNode:
             "initialblockdownload": False,
         }
 
-    def _template(self, known: str | None) -> dict[str, Any]:
+    def _template(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        if request.get("mode") == "proposal":
+            return None
+        known = request.get("longpollid")
         with self._changed:
             self._changed.wait_for(lambda: self._over or self._tip() != known, _LONGPOLL_S)
             return {

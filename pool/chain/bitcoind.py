@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
@@ -13,7 +12,9 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IReactorThreads
 
 from payouts import errors as payout_errors
-from pool.chain import block, template
+from pool.chain import block, hashblock, rpc, template
+from pool.chain.headers import Evidence
+from pool.chain.networks import Rules
 from pool.chain.node import (
     Accepted,
     ChainInfo,
@@ -24,6 +25,7 @@ from pool.chain.node import (
     Refused,
     SubmitResult,
     Unanswered,
+    WrongCredentials,
 )
 from pool.chain.rpc import CookieFile, Rpc, UserPassword
 from pool.chain.template import Template
@@ -35,6 +37,8 @@ SUBMIT_TIMEOUT_S = 120.0
 LONGPOLL_TIMEOUT_S = (
     900.0  # the node answers about once a minute while transactions come; a dead peer never does
 )
+QUICK_TIMEOUT_S = 10.0
+"""For questions that a node answers from its memory: one that needs longer hangs."""
 _UNKNOWN_BLOCK = -5
 
 
@@ -70,13 +74,13 @@ def rpcs_for_role(config: NodeConfig, role: str, reactor: IReactorThreads) -> li
     """
     where = ["node", *(f"node.also[{number}]" for number in range(len(config.also)))]
     rpcs = [rpc_for_role(link, role, reactor, at) for link, at in zip(config.links(), where, strict=True)]
-    for number, rpc in enumerate(rpcs):
-        if rpc.name in [other.name for other in rpcs[:number]]:
-            raise ConfigError(f"{where[number]}.url: {rpc.name} is there already: each node is named once")
+    for number, each in enumerate(rpcs):
+        if each.name in [other.name for other in rpcs[:number]]:
+            raise ConfigError(f"{where[number]}.url: {each.name} is there already: each node is named once")
     return rpcs
 
 
-def wallet_call(rpc: Rpc) -> Callable[..., Awaitable[Any]]:
+def wallet_call(calls: Rpc) -> Callable[..., Awaitable[Any]]:
     """The same calls for the payout engine, which knows no pool: ``call(method, *params, wallet=None)``.
 
     It raises payouts.errors.RpcRefused(code, message) when the node said no, and
@@ -85,7 +89,7 @@ def wallet_call(rpc: Rpc) -> Callable[..., Awaitable[Any]]:
 
     async def call(method: str, *params: Any, wallet: str | None = None) -> Any:
         try:
-            return await rpc.call(method, *params, wallet=wallet)
+            return await calls.call(method, *params, wallet=wallet)
         except ChainRefused as error:
             raise payout_errors.RpcRefused(error.code, error.message) from None
         except ChainError as error:
@@ -97,9 +101,17 @@ def wallet_call(rpc: Rpc) -> Callable[..., Awaitable[Any]]:
 class BitcoindNode:
     """pool.chain.node.Node on a bitcoind."""
 
-    def __init__(self, rpc: Rpc) -> None:
-        self._rpc = rpc
-        self._longpoll: http.client.HTTPConnection | None = None
+    def __init__(self, calls: Rpc, rules: Rules | None = None, zmq: str | None = None) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            calls: with the rights of the role that asks.
+            rules: of the network, to check templates by.
+            zmq: where it publishes hashblock; empty: nowhere; None: it is asked.
+        """
+        self._rpc = calls
+        self._rules = rules
+        self._zmq = zmq
 
     @property
     def name(self) -> str:
@@ -107,11 +119,14 @@ class BitcoindNode:
         return self._rpc.name
 
     async def template(self, longpoll_id: str | None) -> Template:
-        """See Node.  A longpoll has a daemon thread of its own: one of the pool would hold up its stop."""
+        """See Node.  A longpoll has a daemon thread of its own: one of the pool would hold up its stop.
+
+        Cancelling it hangs up.
+        """
         if longpoll_id is None:
             return await self._rpc.in_thread(self._ask_template)
-        answer: Deferred[Template] = Deferred()
-        connection = self._longpoll = self._rpc.connection(LONGPOLL_TIMEOUT_S)
+        connection = self._rpc.connection(LONGPOLL_TIMEOUT_S)
+        answer: Deferred[Template] = Deferred(lambda _: rpc.hang_up_on(connection))
 
         def deliver(result: Any) -> None:
             if not answer.called:  # nobody waits any more when it was cancelled
@@ -127,12 +142,8 @@ class BitcoindNode:
         return await answer
 
     def close(self) -> None:
-        """Hang up a waiting longpoll; its thread ends soon after."""
-        link = self._longpoll.sock if self._longpoll is not None else None
-        if link is not None:
-            with suppress(OSError):  # it may have ended by itself in the meantime
-                # closing it would not wake the thread that reads
-                link.shutdown(socket.SHUT_RDWR)
+        """Hang up a waiting longpoll and whatever else is waited for; their threads end soon after."""
+        self._rpc.hang_up()
 
     def _ask_template(
         self, longpoll_id: str | None = None, connection: http.client.HTTPConnection | None = None
@@ -143,7 +154,7 @@ class BitcoindNode:
             request["longpollid"] = longpoll_id
             timeout_s = LONGPOLL_TIMEOUT_S
         answer = self._rpc.ask("getblocktemplate", request, timeout_s=timeout_s, connection=connection)
-        return template.parse(answer)
+        return template.parse(answer, self._rules)
 
     async def submit(self, block_hex: str) -> SubmitResult:
         """See Node: null and ``duplicate`` (we had submitted it before) both mean that the node has it."""
@@ -155,14 +166,55 @@ class BitcoindNode:
             return Unanswered(str(error))
         return Accepted() if word in (None, "duplicate") else Refused(str(word))
 
-    async def header(self, block_hash: str) -> HeaderInfo | None:
-        """See Node."""
+    async def propose(self, block_hex: str) -> SubmitResult:
+        """See MiningNode: getblocktemplate's mode ``proposal`` (BIP 23)."""
+        request = {**template.REQUEST, "mode": "proposal", "data": block_hex}
         try:
-            answer = await self._rpc.call("getblockheader", block_hash)
+            word = await self._rpc.call("getblocktemplate", request)
+        except ChainRefused as error:
+            return Refused(error.message)
+        except ChainError as error:
+            return Unanswered(str(error))
+        return Accepted() if word in (None, "duplicate") else Refused(str(word))
+
+    async def _header(self, block_hash: str) -> Any:
+        try:
+            return await self._rpc.call("getblockheader", block_hash, timeout_s=QUICK_TIMEOUT_S)
         except ChainRefused as error:
             if error.code == _UNKNOWN_BLOCK:
                 return None
             raise
+
+    async def evidence(self, block_hash: str) -> Evidence | None:
+        """See MiningNode."""
+        answer = await self._header(block_hash)
+        if answer is None:
+            return None
+        with _reading("getblockheader"):
+            return header_evidence(answer)
+
+    async def peers(self) -> int:
+        """See MiningNode."""
+        answer = await self._rpc.call("getnetworkinfo", timeout_s=QUICK_TIMEOUT_S)
+        with _reading("getnetworkinfo"):
+            return int(answer["connections"])
+
+    async def subscribe(self, told: Callable[[str], None]) -> Callable[[], None] | None:
+        """See MiningNode: over ZeroMQ, at the configured address, or where getzmqnotifications says."""
+        address = self._zmq
+        if address is None:
+            try:
+                answer = await self._rpc.call("getzmqnotifications", timeout_s=QUICK_TIMEOUT_S)
+            except (WrongCredentials, ChainRefused):  # not among this user's calls, or not compiled in
+                return None
+            address = hashblock.address_among(answer, self.name.rpartition(":")[0])
+        return hashblock.subscribe(address, told, self._rpc.reactor) if address else None
+
+    async def header(self, block_hash: str) -> HeaderInfo | None:
+        """See Node."""
+        answer = await self._header(block_hash)
+        if answer is None:
+            return None
         with _reading("getblockheader"):
             if answer["hash"] != block_hash:
                 raise ChainUnavailable(f"the node at {self.name} answered getblockheader with another one")
@@ -185,13 +237,13 @@ class BitcoindNode:
 
     async def tip(self) -> str:
         """See Node."""
-        answer = await self._rpc.call("getbestblockhash")
+        answer = await self._rpc.call("getbestblockhash", timeout_s=QUICK_TIMEOUT_S)
         with _reading("getbestblockhash"):
             return bytes.fromhex(answer).hex()
 
     async def chain_info(self) -> ChainInfo:
         """See Node."""
-        answer = await self._rpc.call("getblockchaininfo")
+        answer = await self._rpc.call("getblockchaininfo", timeout_s=QUICK_TIMEOUT_S)
         with _reading("getblockchaininfo"):
             return ChainInfo(
                 chain=str(answer["chain"]),
@@ -203,10 +255,33 @@ class BitcoindNode:
             )
 
 
+def header_evidence(answer: Any) -> Evidence:
+    """The header in getblockheader's answer, its 80 bytes put together again.
+
+    Raises:
+        KeyError: or TypeError, ValueError, OverflowError: it is not what getblockheader documents.
+    """
+    nbits = int(answer["bits"], 16)
+    prev_hash = str(answer.get("previousblockhash", "00" * 32))
+    raw = (int(answer["version"]) & 0xFFFFFFFF).to_bytes(4, "little") + bytes.fromhex(prev_hash)[::-1]
+    raw += bytes.fromhex(answer["merkleroot"])[::-1]
+    raw += b"".join(int(part).to_bytes(4, "little") for part in (answer["time"], nbits, answer["nonce"]))
+    return Evidence(
+        hash=str(answer["hash"]),
+        height=Height(int(answer["height"])),
+        prev_hash=prev_hash,
+        nbits=nbits,
+        time_s=int(answer["time"]),
+        median_s=int(answer["mediantime"]),
+        said_work=int(answer["chainwork"], 16),
+        raw=raw,
+    )
+
+
 @contextmanager
 def _reading(method: str) -> Iterator[None]:
     """Turn what a surprising answer raises into ChainUnavailable."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise ChainUnavailable(f"the node answered {method} with something else than it documents") from None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol, assert_never
 
 import attrs
 
 from payouts.money import Sat
+from pool.chain.headers import Evidence
 from pool.chain.template import Template
 from pool.errors import ChainError
 from stratum.units import Height
@@ -159,4 +161,35 @@ class Node(Protocol):
 
     async def chain_info(self) -> ChainInfo:
         """Network, tip and progress."""
+        ...
+
+
+class MiningNode(Node, Protocol):
+    """What a front asks of a node beside that: proof of its tip, a look at a block to be made, and news."""
+
+    async def evidence(self, block_hash: str) -> Evidence | None:
+        """The whole header with this display-order hash, or None when the node does not know it.
+
+        The caller checks it (pool.chain.headers).
+        """
+        ...
+
+    async def propose(self, block_hex: str) -> SubmitResult:
+        """Ask what the node would say to a block if only its proof of work were there; raises nothing."""
+        ...
+
+    async def peers(self) -> int:
+        """To how many other nodes it is connected."""
+        ...
+
+    async def subscribe(self, told: Callable[[str], None]) -> Callable[[], None] | None:
+        """Have it publish new blocks: ``told`` is called with the display-order hash of each new tip.
+
+        Returns:
+            What ends it; None when the node publishes nothing.
+        """
+        ...
+
+    def close(self) -> None:
+        """Hang up whatever is being waited for; the calls fail, and later ones work again."""
         ...

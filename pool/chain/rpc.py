@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import logging
-from collections.abc import Callable
-from contextlib import closing
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
@@ -100,6 +101,7 @@ class Rpc:
         self._credentials = credentials
         self._reactor = reactor
         self._timeout_s = timeout_s
+        self._open: set[http.client.HTTPConnection] = set()
         if isinstance(credentials, UserPassword):
             _check_password(credentials)
 
@@ -156,7 +158,7 @@ class Rpc:
         path = f"{self._split.path}/wallet/{quote(wallet, safe='')}" if wallet else self._split.path or "/"
         host = f"[{self._split.hostname}]" if ":" in (self._split.hostname or "") else self._split.hostname
         url = f"{self._split.scheme}://{user}:{password}@{host}:{self._port}{path}"
-        with closing(connection or self.connection(timeout_s)) as link:
+        with closing(connection or self.connection(timeout_s)) as link, self._listed(link):
             proxy = AuthServiceProxy(url, method, timeout_s or self._timeout_s, link)
             try:
                 return proxy(*params)
@@ -168,6 +170,19 @@ class Rpc:
             except (ValueError, TypeError, AttributeError, KeyError):
                 # what the library meets in JSON of another shape; the text may hold the answer
                 raise ChainUnavailable(f"the node at {self.name} answered {method} with nonsense") from None
+
+    def hang_up(self) -> None:
+        """Give up all calls that are waiting: they raise ChainUnavailable.  Later ones connect again."""
+        for link in list(self._open):
+            hang_up_on(link)
+
+    @contextmanager
+    def _listed(self, link: http.client.HTTPConnection) -> Iterator[None]:
+        self._open.add(link)
+        try:
+            yield
+        finally:
+            self._open.discard(link)
 
     def _login(self) -> tuple[str, str]:
         match self._credentials:
@@ -200,6 +215,13 @@ class Rpc:
         if code in (_NOT_HTTP_JSON, -343, _IN_WARMUP):
             return ChainUnavailable(f"the node at {self.name} cannot answer {method} now: {message}")
         return ChainRefused(code, message)
+
+
+def hang_up_on(link: http.client.HTTPConnection) -> None:
+    """Wake the thread that reads from this connection; closing it would not."""
+    if link.sock is not None:
+        with suppress(OSError):  # it may end by itself at the same moment
+            link.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _check_password(credentials: UserPassword) -> None:

@@ -19,7 +19,15 @@ ADMIN = "admin"
 _CHAIN = ["getbestblockhash", "getblockchaininfo", "getblockcount", "getblockhash", "getblockheader"]
 
 WHITELISTS: dict[str, list[str]] = {
-    "front": [*_CHAIN, "getblock", "getblocktemplate", "getnetworkinfo", "submitblock", "validateaddress"],
+    "front": [
+        *_CHAIN,
+        "getblock",
+        "getblocktemplate",
+        "getnetworkinfo",
+        "getzmqnotifications",
+        "submitblock",
+        "validateaddress",
+    ],
     "book": [*_CHAIN, "getblock", "getnetworkinfo"],
     "payer": [
         *_CHAIN,

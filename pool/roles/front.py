@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from typing import IO, Final
 
@@ -13,10 +14,11 @@ from twisted.internet.interfaces import IListeningPort
 from pool import seats
 from pool.accounts import Doorkeeper
 from pool.chain import saved
-from pool.chain.bitcoind import BitcoindNode, rpc_for_role
-from pool.chain.node import CHAINS
+from pool.chain.bitcoind import BitcoindNode, rpcs_for_role
+from pool.chain.networks import RULES
 from pool.config import PortConfig
 from pool.errors import ConfigError
+from pool.jobs import Settings
 from pool.metrics import FrontMetrics
 from pool.pots import pot_of
 from pool.roles.base import Context, Loops
@@ -27,7 +29,7 @@ from pool.store.database import connect, connect_to_read
 from pool.store.shares import ShareStore
 from pool.store.stock import payees
 from pool.store.submissions import Submissions
-from pool.work import Settings, Work
+from pool.work import Work
 from stratum.errors import Code
 from stratum.options import Options
 from stratum.server import StratumServer
@@ -41,6 +43,7 @@ class _Observer:
     """Tells the metrics what the miners' door sees, and keeps the counts of rejected shares for the site."""
 
     def __init__(self, metrics: FrontMetrics) -> None:
+        self.news_age_s: Callable[[], float | None] = lambda: None
         self._metrics = metrics
         self._rejected: Counter[int] = Counter()
 
@@ -61,6 +64,9 @@ class _Observer:
         """See stratum.ports.Observer."""
         if connections:
             self._metrics.broadcast_seconds(seconds)
+            age_s = self.news_age_s()
+            if age_s is not None:
+                self._metrics.news.tip_told(age_s - seconds, age_s)
 
     def take_rejected(self) -> dict[int, int]:
         """The counts since the last call."""
@@ -75,14 +81,13 @@ class FrontRole:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._node: BitcoindNode | None = None
+        self._nodes: list[BitcoindNode] = []
         self._work: Work | None = None
         self._server: StratumServer | None = None
         self._ports: list[IListeningPort] = []
         self._ports_are_ours: IO[str] | None = None
         self._log: ShareLog | None = None
         self._loops = Loops(context)
-        self._following = False
         self._seats: seats.SharedSeats | None = None
         self.lock = f"front-{context.config.stratum.front_id}"
 
@@ -91,7 +96,12 @@ class FrontRole:
         context, config = self._context, self._context.config
         metrics = FrontMetrics()
         observer = _Observer(metrics)
-        self._node = BitcoindNode(rpc_for_role(config.node, "front", context.reactor))
+        self._nodes = [
+            BitcoindNode(rpc, RULES[config.node.network], link.zmq)
+            for rpc, link in zip(
+                rpcs_for_role(config.node, "front", context.reactor), config.node.links(), strict=True
+            )
+        ]
         store = ShareStore(connect(config.store.directory, "shares"), config.stratum.front_id)
         ledger = await context.read("ledger")
         boot = store.boot(context.now_ms())
@@ -101,11 +111,19 @@ class FrontRole:
             boot=boot,
             tag=config.stratum.tag,
             directory=config.store.directory,
+            network=config.node.network,
             poll_s=config.node.poll_s,
             job_interval_s=config.stratum.job_interval_s,
+            silent_s=config.node.silent_s,
+            failover_s=config.node.failover_s,
+            return_s=config.node.return_s,
+            empty_after_s=config.node.empty_after_s(),
         )
         pays = payees(ledger, store.used_addresses, config.onchain.treasury_bps)
-        work = self._work = Work(self._node, pays, share_log.submitted, settings, context.reactor)
+        work = self._work = Work(
+            self._nodes, pays, share_log.submitted, settings, context.reactor, metrics.news
+        )
+        observer.news_age_s = work.news_age_s
         share_log.save_with(work.solve)
         await self._make_good(store, share_log, work)
         self._server = StratumServer(
@@ -119,7 +137,8 @@ class FrontRole:
         )
         self._share_seats(self._server)
         work.watch(lambda job: metrics.template(work.template_s or 0.0))
-        self._loops.add("Asking the node for its chain", self._check_chain, CHAIN_EVERY_S)
+        work.start()
+        self._loops.add("Comparing the nodes' network with ours", self._check_chain, CHAIN_EVERY_S)
 
         async def count() -> None:
             store.count_rejected(observer.take_rejected(), context.now_ms() // 3_600_000 * 3600)
@@ -134,17 +153,11 @@ class FrontRole:
             lengthen_queue(port)
 
     async def _check_chain(self) -> None:
-        """Follow the node once it is known to be on the configured network; give up when it is not."""
-        if self._node is None or self._work is None:
-            return
-        chain, network = (await self._node.chain_info()).chain, self._context.config.node.network
-        if chain != CHAINS[network]:
+        """Give up when no node is on the configured network."""
+        mend = None if self._work is None else self._work.wrong_network()
+        if self._work is not None and mend is not None:
             self._work.stop()
-            text = f"the node is on {chain}, node.network says {network}: mend one of them"
-            self._context.give_up(ConfigError(text))
-        elif not self._following:
-            self._following = True
-            self._work.start()
+            self._context.give_up(ConfigError(mend))
 
     async def _make_good(self, store: ShareStore, share_log: ShareLog, work: Work) -> None:
         """Log what an earlier run saved but never logged, and submit what no node is known to have.
@@ -210,7 +223,7 @@ class FrontRole:
             self._seats.close()
         if self._work is not None:
             self._work.stop()
-        if self._node is not None:
-            self._node.close()
+        for node in self._nodes:
+            node.close()
         if self._log is not None:
             self._log.close()

@@ -18,10 +18,13 @@ from payouts.sender import Sender, SenderOptions
 from pool import ledger
 from pool.accounts import Doorkeeper
 from pool.chain import block, template
+from pool.chain.bitcoind import header_evidence
+from pool.chain.headers import Evidence
 from pool.chain.node import Accepted, ChainInfo, CoinbaseOutput, HeaderInfo, Refused, SubmitResult
 from pool.chain.template import Template
 from pool.claims import Desk
 from pool.config import LightningConfig
+from pool.jobs import Settings
 from pool.rewards.policy import Policy, Scheme
 from pool.settle import Settler
 from pool.sharelog import ShareLog
@@ -35,11 +38,12 @@ from pool.store.shares import ShareStore
 from pool.store.stock import payees
 from pool.store.windows import ShareWindows
 from pool.verify import verify
-from pool.work import Settings, Work
+from pool.work import Work
 from stratum.options import Options
 from stratum.server import StratumServer
 from stratum.units import Height, Target, target_from_nbits
 from tests.fakes_chain import Chain
+from tests.fakes_mining import QuietNode
 from tests.flow.front import SCRIPTS, prepare_store
 from tests.payouts.fakes import KEY, TERMS, FakeNode, Time, result_of
 from tests.payouts.invoices import MADE_S, invoice, payment_hash, preimage
@@ -57,7 +61,7 @@ SAT = 2_500
 FEE_MSAT = 7
 
 
-class ChainNode:
+class ChainNode(QuietNode):
     """pool.chain.node.Node straight on the stand-in's chain, without a wire."""
 
     name = "chain:0"
@@ -80,6 +84,10 @@ class ChainNode:
             return None
         depth = self.chain.tip.height - found.height + 1 if found in self.chain.active else -1
         return HeaderInfo(found.hash, Height(found.height), depth, found.prev_hash, found.time_s)
+
+    async def evidence(self, block_hash: str) -> Evidence | None:
+        found = self.chain.header(block_hash)
+        return None if found is None else header_evidence(found)
 
     async def block_outputs(self, block_hash: str) -> tuple[CoinbaseOutput, ...]:
         return block.coinbase_outputs(self.chain.blocks[block_hash].raw)
@@ -149,7 +157,7 @@ class House:
         log = ShareLog(store, clock, now_ms, CommitTimes(), timer=lambda: 0.0)
         pays = payees(self.ledger, store.used_addresses, 0)
         settings = Settings(0, store.boot(now_ms()), "/test/", self.directory)
-        self.work = Work(self.node, pays, log.submitted, settings, clock)
+        self.work = Work([self.node], pays, log.submitted, settings, clock)
         log.save_with(self.work.solve)
         self.work.start()
         easy = Fraction(1, 1 << 40)

@@ -100,7 +100,7 @@ def test_the_payout_engine_s_bridge_translates_refusals_and_silence(stand_in: St
     async def ask(method: str) -> object:
         return await call(method, wallet=None)
 
-    assert now(ask("getblockcount")) == 199
+    assert now(ask("getblockcount")) == 599
     with pytest.raises(payout_errors.RpcRefused, match="Method not found"):
         now(ask("getbalances"))
     stand_in.stop()

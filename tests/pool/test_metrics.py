@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from payouts.money import Msat
 from payouts.ports import PaymentState
 from pool import metrics
-from pool.metrics import CATALOGUE, BookMetrics, FrontMetrics, PayerMetrics, StoreCollector
+from pool.catalogue import CATALOGUE
+from pool.metrics import BookMetrics, FrontMetrics, PayerMetrics, StoreCollector
 from pool.store.database import connect
 from pool.store.queries import Queries
 from stratum.errors import Code

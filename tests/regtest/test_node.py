@@ -16,10 +16,11 @@ from pool.chain.block import block_hash
 from pool.chain.coinbase import Payee, root_from_branch, sha256d
 from pool.chain.node import Accepted, ChainUnavailable, Node, SubmitResult, Unanswered, WrongCredentials
 from pool.chain.rpc import Rpc, UserPassword
+from pool.jobs import Settings
 from pool.regtest.bitcoind import Bitcoind
 from pool.regtest.fetch import Tools
 from pool.regtest.processes import wait_until
-from pool.work import Settings, Work
+from pool.work import Work
 from stratum.jobs import Job
 from stratum.ports import Solution
 from tests.contracts.node import SCRIPT, Backstage, NodeContract, now
@@ -105,7 +106,7 @@ class Bench:
         self.node = front(network, reactor=self.reactor)
         settings = Settings(front_id=1, boot=secrets.randbits(31), tag="/sluice/", directory=directory)
         self.work = Work(
-            self.node, lambda: (Payee(network.address, SCRIPT),), self._record, settings, self.clock
+            [self.node], lambda: (Payee(network.address, SCRIPT),), self._record, settings, self.clock
         )
         self.work.watch(self.jobs.append)
         self.work.start()
