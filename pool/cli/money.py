@@ -205,15 +205,16 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
     }
 
 
-def _waiting(directory: Path) -> dict[str, int]:
-    """Payments that wait for the operator: for approval, or for somebody to find out what became of them."""
+def _waiting(directory: Path) -> dict[str, Any]:
+    """What waits for the operator: approvals, payments that nobody knows the outcome of, stops."""
     try:
         desk = OperatorDesk(open_file(directory, "ledger"))
     except PoolError:
-        return {"awaiting_approval": 0, "without_outcome": 0}
+        return {"awaiting_approval": 0, "without_outcome": 0, "stops": []}
     return {
         "awaiting_approval": desk.awaiting_approval(),
         "without_outcome": len(desk.without_outcome(LONG)),
+        "stops": [reason for reason, _ in desk.stops()],
     }
 
 
@@ -237,8 +238,13 @@ def _lines(known: dict[str, Any]) -> list[str]:
     ]
     if known["awaiting_approval"]:
         lines.append(f"approval    {known['awaiting_approval']} payments wait for `sluice payouts approve`")
+    if known["without_outcome"]:
+        lines.append(
+            f"outcome     {known['without_outcome']} payments have none: `sluice payouts list --unknown`"
+        )
     if known["sending_stopped"]:
-        lines.append("SENDING IS STOPPED: `sluice payouts list` says why")
+        lines.append("SENDING IS STOPPED: `sluice payouts list` says why, `sluice payouts resume` ends it")
+        lines += [f"            {short(reason, LONG - 15)}" for reason in known["stops"]]
     return lines
 
 

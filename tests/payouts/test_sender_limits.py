@@ -282,3 +282,41 @@ def test_when_the_pool_bears_the_fee_the_miner_can_claim_to_the_last_satoshi(hou
     assert house.book.balances["alice"] == 0
     assert house.book.pool_paid_fees == 7
     assert house.book.payments[1].pool_fee == HELD - AMOUNT
+
+
+# ------------------------------------------------------------------------------------ a web that is not ours
+
+
+def test_whoever_holds_the_webs_key_gets_no_more_than_an_hour_allows_and_no_invoice_of_other_terms(
+    house: House,
+) -> None:
+    """The web can file any claim, with k1s that are right: what it may not is decide.  The payer does."""
+    house.book.balances |= dict.fromkeys((f"m-{n}" for n in range(20)), START)
+    house.payer(limits=Limits(hour_free=Msat(5_500_000)))
+    for number in range(1, 21):
+        house.file(number=number, account=f"m-{number - 1}")
+        house.time.pass_s(0.3)
+    assert sum(house.node.paid.values()) == 5 * COST
+    assert str(house.book.stopped()).startswith("velocity:")
+    assert all(house.book.balances[f"m-{n}"] == START for n in range(5, 20))
+
+
+def test_claims_that_the_web_made_up_are_refused_one_by_one(house: House) -> None:
+    house.payer()
+    for number, change in enumerate(
+        (
+            {"account": "nobody"},
+            {"k1_hash": "00" * 32},
+            {"answer_by_ms": 0},
+            {"token_expires_s": 0},
+            {"invoice": invoice(3, sat=1_000_001)},
+            {"invoice": invoice(3, made_s=1)},
+        ),
+        start=1,
+    ):
+        house.file(number=number)
+        house.inbox.claims[-1] = attrs.evolve(house.inbox.claims[-1], **change)  # type: ignore[arg-type]
+        house.time.pass_s(6)
+        assert house.refusal(number)
+    assert house.book.payments == {}
+    assert "pay" not in house.node.calls

@@ -13,7 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from payouts.errors import PayoutError
 from payouts.money import Msat, Sat
 from payouts.ports import Claim, Intent, NotTaken, PaymentState, SignedBatch, Taken
+from payouts.pushing import TRIES, PushIntent
 from pool import ledger
+from pool.store.destinations import DestinationDesk
 from pool.store.ledger import LedgerStore
 from pool.store.payments import SqliteBook
 from pool.store.schema import LEDGER, SHARES
@@ -39,17 +41,23 @@ class Payouts(RuleBasedStateMachine):
             self.store.post(ledger.entry(f"earned:{account}", "earned", {}, moves), NOW_MS)
         self.book = SqliteBook(self.connection, lambda account: account.startswith("bcrt1"))
         self.paid = dict.fromkeys(ACCOUNTS, 0)
+        self.now_ms = NOW_MS
         self.claims = 0
         self.batches = 0
         self.over: dict[int, PaymentState] = {}
 
-    @rule(account=st.sampled_from(ACCOUNTS), amount=st.integers(1, START), fee=st.integers(0, 9999))
-    def a_wallet_claims(self, account: str, amount: int, fee: int) -> None:
+    @rule(
+        account=st.sampled_from(ACCOUNTS),
+        amount=st.integers(1, START),
+        fee=st.integers(0, 9999),
+        pool_fee=st.integers(0, 9999),
+    )
+    def a_wallet_claims(self, account: str, amount: int, fee: int, pool_fee: int) -> None:
         self.claims += 1
         before = self.book.available(account)
         k1 = f"{account} {self.book.claims_taken(account)}"
         filed = Claim(self.claims, account, 0, k1, f"ln{self.claims}", NOW_MS, NOW_MS + 1)
-        wish = Intent(filed, f"{self.claims:064x}", Msat(amount), Msat(fee), 0)
+        wish = Intent(filed, f"{self.claims:064x}", Msat(amount), Msat(fee), 0, Msat(pool_fee))
         result = self.book.take(wish, lambda count: f"{account} {count}", NOW_MS, limit=3)
         assert self.book.take(wish, lambda count: f"{account} {count}", NOW_MS, limit=3) == result
         match result:
@@ -57,6 +65,39 @@ class Payouts(RuleBasedStateMachine):
                 assert self.book.available(account) == before - amount - fee >= 0
             case NotTaken():
                 assert self.book.available(account) == before
+
+    @rule(threshold=st.integers(1, START), fee=st.integers(0, 9999), pool_fee=st.integers(0, 9999))
+    def whoever_is_due_is_pushed(self, threshold: int, fee: int, pool_fee: int) -> None:
+        for due in self.book.pushes_due(Msat(threshold), self.now_ms, 5):
+            self.claims += 1
+            before = self.book.available(due.account)
+            assert before == due.available >= threshold
+            amount, number = Msat(max(1, due.available - fee)), f"{self.claims:064x}"
+            push = PushIntent(
+                due.account, due.target, f"ln{number}", number, amount, Msat(fee), Msat(pool_fee), 0
+            )
+            result = self.book.take_push(push, self.now_ms)
+            held = amount + fee if isinstance(result, Taken) else 0
+            assert self.book.available(due.account) == before - held >= 0
+            assert isinstance(self.book.take_push(push, self.now_ms), NotTaken)
+
+    @rule(account=st.sampled_from(ACCOUNTS), place=st.sampled_from(["a@b.example", "c@d.example", None]))
+    def a_lightning_address_changes(self, account: str, place: str | None) -> None:
+        self.now_ms += 1
+        desk = DestinationDesk(self.connection)
+        desk.ask(account, "lightning", place, by="a test", now_ms=self.now_ms, wait_ms=0)
+
+    @rule(hours=st.integers(1, 48))
+    def time_passes(self, hours: int) -> None:
+        self.now_ms += hours * 3_600_000
+
+    @invariant()
+    def who_is_pushed_is_in_no_batch(self) -> None:
+        pushed = {
+            due.account for due in self.book.pushes_due(Msat(1), self.now_ms, 5) if due.failures < TRIES
+        }
+        batched = {output.account for output in self.book.payable_onchain(Sat(1), self.now_ms)}
+        assert not pushed & batched
 
     @precondition(lambda self: self.book.open_payments())
     @rule(data=st.data(), spent=st.integers(0, 9999))
@@ -69,10 +110,10 @@ class Payouts(RuleBasedStateMachine):
         elif move == "unknown" and payment.state is not PaymentState.RESERVED:
             self.book.unknown(number, "timed out", NOW_MS)
         elif move == "settle":
-            fee = Msat(min(spent, payment.max_fee))
+            fee = Msat(min(spent, payment.greatest_fee))
             self.book.settle(number, "11" * 32, fee, NOW_MS)
             self.book.settle(number, "11" * 32, fee, NOW_MS)
-            self.paid[payment.account] += payment.amount + fee
+            self.paid[payment.account] += payment.amount + min(fee, payment.max_fee)
             self.over[number] = PaymentState.SETTLED
         elif move == "fail":
             self.book.fail(number, "no route", NOW_MS)
@@ -98,10 +139,10 @@ class Payouts(RuleBasedStateMachine):
 
     @rule(threshold=st.integers(1, 1500), fee=st.integers(0, 300))
     def a_batch_is_signed(self, threshold: int, fee: int) -> None:
-        outputs = tuple(self.book.payable_onchain(Sat(threshold), NOW_MS))
+        outputs = tuple(self.book.payable_onchain(Sat(threshold), self.now_ms))
         self.batches += 1
         signed = SignedBatch(f"{self.batches:064x}", "02", ("a:0",), outputs, Sat(fee))
-        result = self.book.take_batch(signed, NOW_MS)
+        result = self.book.take_batch(signed, self.now_ms)
         assert isinstance(result, int) or not outputs or "hot wallet" in result.reason
 
     @precondition(lambda self: self.book.open_batches())

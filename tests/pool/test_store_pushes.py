@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from payouts.ports import NotTaken, Output, Ruling, Taken
 from payouts.pushing import Due, PushIntent, pause_ms
 from pool import ledger
 from pool.errors import StoreError
+from pool.store import schema_payouts
 from pool.store.database import connect
 from pool.store.destinations import DestinationDesk
 from pool.store.ledger import LedgerStore
 from pool.store.operator import OperatorDesk
 from pool.store.payments import SqliteBook
+from pool.store.schema import LEDGER
 from tests.contracts.book import ADDRESS_A, ADDRESS_B, NOW_MS, claim, intent, k1_hash_for, signed
 from tests.pool.test_store_payments import make
 
@@ -291,3 +294,26 @@ def test_a_copy_of_the_books_from_before_a_payment_knows_nothing_of_it(tmp_path:
     restored = SqliteBook(connect(tmp_path / "old", "ledger"), lambda _: False)
     assert restored.knows([PUSH.payment_hash]) == set()
     assert restored.available("alice") == 5_000
+
+
+def test_payments_of_the_first_release_are_all_there_after_the_step_that_made_room_for_pushes(
+    tmp_path: Path,
+) -> None:
+    old = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    place = LEDGER.index(schema_payouts.STEP)
+    for step in LEDGER[:place]:
+        old.executescript(step)
+    old.execute(f"PRAGMA user_version = {place}")
+    insert = (
+        "INSERT INTO payment (id, claim_id, account, invoice, payment_hash, amount_msat, max_fee_msat, state,"
+        " invoice_expires_s, created_ms, updated_ms, reason)"
+        " VALUES (?1, ?1, 'alice', 'lnbcrt1', ?2, 1000, 50, 'unknown', 9, 1, 2, 'timed out')"
+    )
+    for number in (3, 7):
+        old.execute(insert, (number, f"{number:064x}"))
+    old.close()
+    book = SqliteBook(connect(tmp_path, "ledger"), lambda _: False)
+    found = [(p.payment_id, p.state.value, p.reason, p.greatest_fee) for p in book.open_payments()]
+    assert found == [(3, "unknown", "timed out", 50), (7, "unknown", "timed out", 50)]
+    assert book.flow(1).open_amount == 2_100
+    assert book.knows([f"{3:064x}", f"{7:064x}"]) == {f"{3:064x}", f"{7:064x}"}
