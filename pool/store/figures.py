@@ -77,18 +77,6 @@ class RewardRow:
 
 
 @attrs.frozen
-class StatementRow:
-    """One posting to an account's balance ``part``; positive: the pool owes more."""
-
-    journal_id: int
-    time_ms: int
-    kind: str
-    key: str
-    part: str
-    amount_msat: Msat
-
-
-@attrs.frozen
 class PaymentRow:
     """A payment to an account; ``way`` is lightning or onchain, ``reference`` a payment hash or a txid."""
 

@@ -14,7 +14,7 @@ from payouts.money import MSAT_PER_SAT, Msat
 from pool.store import policies
 from pool.store.activity import Activity, Hashrate, Worker
 from pool.store.database import FILES, connect_to_read
-from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow, StatementRow
+from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
 from pool.store.policies import PolicyChange
 from stratum.options import POOL
 from stratum.units import Target, target_from_nbits, work_from_target
@@ -119,21 +119,6 @@ class Queries:
         )
         return [self._reward(*row) for row in rows]
 
-    def statement(self, account: str, limit: int) -> list[StatementRow]:
-        """The newest postings to an account's balances, newest first."""
-        rows = self._rows(
-            "ledger",
-            "SELECT j.id, j.time_ms, j.kind, j.key, p.account, -p.amount_msat FROM posting p"
-            " JOIN journal j ON j.id = p.journal_id WHERE p.account IN (?, ?, ?)"
-            " ORDER BY p.id DESC LIMIT ?",
-            *_parts(account),
-            limit,
-        )
-        return [
-            StatementRow(journal_id, time_ms, kind, key, name.rpartition(":")[2], Msat(amount))
-            for journal_id, time_ms, kind, key, name, amount in rows
-        ]
-
     def payments(self, account: str, limit: int) -> list[PaymentRow]:
         """The newest payments of an account over both ways, newest first."""
         rows = self._rows(
@@ -191,6 +176,17 @@ class Queries:
         with self._lock:
             connection = self._connection("ledger")
             return [] if connection is None else policies.read(connection)[::-1]
+
+    def waiting(self) -> Waiting:
+        """What of payments waits for the operator."""
+        with self._lock:
+            connection = self._connection("ledger")
+            return Waiting((), 0, 0) if connection is None else FlowReader(connection).waiting()
+
+    def lightning_balance(self) -> int | None:
+        """What the Lightning node had when it was last asked, msat; None when it never was."""
+        rows = self._rows("ledger", "SELECT balance_msat FROM node_seen")
+        return rows[0][0] if rows else None
 
     def sending_stopped(self) -> bool:
         """Whether a breaker has stopped payments and nobody has resumed them."""

@@ -107,7 +107,7 @@ def test_a_block_that_the_book_has_not_read_is_submitted(tmp_path: Path) -> None
     assert queries.blocks_by_state() == {"mature": 1, "submitted": 1}
 
 
-def test_balances_rewards_and_the_statement_are_shown_from_the_miners_side(tmp_path: Path) -> None:
+def test_balances_and_rewards_are_shown_from_the_miners_side(tmp_path: Path) -> None:
     ledger = connect(tmp_path, "ledger")
     miner = f"liabilities:miners:{ADDRESS}"
     post(ledger, f"reward:{'a' * 64}:0", {f"{miner}:immature": -700, "assets:immature": 700})
@@ -117,11 +117,6 @@ def test_balances_rewards_and_the_statement_are_shown_from_the_miners_side(tmp_p
     assert attrs_tuple(queries.balances(ADDRESS)) == (200, 400, 100)
     [reward] = queries.rewards(ADDRESS, 5)
     assert (reward.block_hash, reward.amount_msat, reward.height) == ("a" * 64, 700, None)
-    assert [(row.kind, row.part, row.amount_msat) for row in queries.statement(ADDRESS, 3)] == [
-        ("hold", "held", 100),
-        ("hold", "available", -100),
-        ("mature", "available", 500),
-    ]
     assert sum(queries.ledger_balances().values()) == 0
 
 
