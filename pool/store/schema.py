@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pool.store import schema_access, schema_blocks, schema_payouts
+from pool.store import schema_access, schema_blocks, schema_books, schema_payouts
 
 SHARES: Final = (
     """
@@ -195,6 +195,7 @@ LEDGER: Final = (
     ALTER TABLE block ADD COLUMN pot TEXT NOT NULL DEFAULT 'pool';      -- shares.db: found.pot
     """,
     schema_blocks.STEP,
+    schema_books.STEP,
 )
 
 INBOX: Final = (
