@@ -206,6 +206,27 @@ def alarms(flow: Flow, past: Past, balance: Msat, limits: Limits) -> tuple[Alarm
     return tuple(found)
 
 
+STOPS: Final = (
+    *(kind.value for kind in Kind if kind is not Kind.FLOAT),
+    "operator",
+    "ledger",
+    "batch",
+    "other",
+)
+"""What stops are about: a breaker's kind, an operator's pause, a comparison with node or wallet."""
+
+
+def stop_kind(reason: str) -> str:
+    """What a stop is about: one of STOPS."""
+    beginnings = {
+        PAUSED: "operator",
+        "the node has sent": "ledger",
+        "the wallet signed": "batch",
+        **{f"{kind}:": kind.value for kind in Kind},
+    }
+    return next((kind for begins, kind in beginnings.items() if reason.startswith(begins)), "other")
+
+
 def told_to_wallets(stopped: str) -> str:
     """What a wallet's owner is told while sending is stopped: no hashes and no figures of the pool."""
     if stopped.startswith(PAUSED):

@@ -90,6 +90,18 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
         "gauge", "web", "Sum of all ledger balances; anything but 0 is an alarm"
     ),
     "sluice_sending_stopped": Metric("gauge", "web", "1 while payments are stopped by a breaker"),
+    "sluice_stops": Metric(
+        "gauge", "web", "Stops that nobody has resumed after, by what they are about", ("kind",)
+    ),
+    "sluice_payments_waiting": Metric(
+        "gauge",
+        "web",
+        "Lightning payments that wait for an operator's approval, or for their outcome",
+        ("on",),
+    ),
+    "sluice_lightning_balance_msat": Metric(
+        "gauge", "web", "What the Lightning node had when it was last asked"
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from payouts.limits import STOPS, stop_kind
 from payouts.money import Msat
 from payouts.ports import BatchState, PaymentState
 from pool.catalogue import CATALOGUE, counter, gauge, histogram
@@ -167,6 +168,7 @@ class StoreCollector(Collector):
             # summed as integers: a sum of floats would hide a missing millisatoshi
             "sluice_ledger_unbalanced_msat": {(): sum(balances.values())},
             "sluice_sending_stopped": {(): int(self._queries.sending_stopped())},
+            **_of_payments(self._queries),
         }
 
 
@@ -203,6 +205,17 @@ def _aggregated(balances: Mapping[str, int]) -> dict[str, int]:
         key = MINERS + name.rpartition(":")[2] if name.startswith(MINERS) else name
         sums[key] = sums.get(key, 0) + amount
     return sums
+
+
+def _of_payments(queries: Queries) -> dict[str, dict[tuple[str, ...], float]]:
+    """What waits for the operator, and what the books can be compared with."""
+    waiting, balance = queries.waiting(), queries.lightning_balance()
+    kinds = [stop_kind(reason) for reason in waiting.stops]
+    return {
+        "sluice_stops": {(kind,): kinds.count(kind) for kind in STOPS},
+        "sluice_payments_waiting": {("approval",): waiting.approvals, ("outcome",): waiting.unknown},
+        "sluice_lightning_balance_msat": {} if balance is None else {(): balance},
+    }
 
 
 def _no_payments() -> dict[tuple[str, str], int]:

@@ -22,6 +22,21 @@ class NodeSeen:
     seen_ms: int
 
 
+@attrs.frozen
+class Waiting:
+    """What waits for the operator.
+
+    Attributes:
+        stops: reasons for which sending is stopped.
+        approvals: payments that are held back until somebody approves of them.
+        unknown: payments that may have left and have no definite outcome.
+    """
+
+    stops: tuple[str, ...]
+    approvals: int
+    unknown: int
+
+
 class FlowReader:
     """Reads ``ledger.db``: for the payer, and for those who tell what the payer will say."""
 
@@ -75,6 +90,17 @@ class FlowReader:
             "SELECT amount_msat FROM balance WHERE account = ?", (ledger.LIGHTNING,)
         ).fetchone()
         return Past(Msat(busiest), Msat(settled), Msat(fees), Msat(0 if books is None else books[0]))
+
+    def waiting(self) -> Waiting:
+        """What waits for the operator."""
+        reasons = self._connection.execute("SELECT reason FROM breaker WHERE resumed_ms IS NULL ORDER BY id")
+        stops = tuple(str(reason) for (reason,) in reasons)
+        approvals, unknown = self._connection.execute(
+            "SELECT coalesce(sum(state = 'reserved' AND held_back IS NOT NULL AND ruling IS NULL), 0),"
+            " coalesce(sum(state IN ('sending', 'unknown')), 0) FROM payment WHERE state IN (?, ?, ?)",
+            OPEN,
+        ).fetchone()
+        return Waiting(stops, approvals, unknown)
 
     def node_seen(self) -> NodeSeen | None:
         """What the Lightning node told the payer last; None when it never did."""

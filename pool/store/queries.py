@@ -15,6 +15,7 @@ from pool.store import policies
 from pool.store.activity import Activity, Hashrate, Worker
 from pool.store.database import FILES, connect_to_read
 from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
+from pool.store.flows import FlowReader, Waiting
 from pool.store.policies import PolicyChange
 from stratum.options import POOL
 from stratum.units import Target, target_from_nbits, work_from_target

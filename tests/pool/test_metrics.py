@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,6 +21,8 @@ from pool.store.database import connect
 from pool.store.queries import Queries
 from stratum.errors import Code
 from stratum.ports import Observer
+from tests.contracts.book import claim, intent, k1_hash_for
+from tests.pool.test_store_payments import make
 from tests.pool.test_store_queries import ADDRESS, NOW_MS, add_found, add_shares, post
 
 ROOT = Path(__file__).parents[2]
@@ -153,8 +156,25 @@ def test_a_missing_millisatoshi_is_seen_even_among_huge_balances(tmp_path: Path)
 
 def test_a_tripped_breaker_shows(tmp_path: Path) -> None:
     ledger = connect(tmp_path, "ledger")
-    ledger.execute("INSERT INTO breaker (reason, tripped_ms) VALUES ('fees', 1)")
-    assert scraped(Queries(tmp_path))["sluice_sending_stopped", ()] == 1
+    reasons = ("fees: routing took 9 millionths", "drift: 1 sat", "by the operator: tea", "something else")
+    ledger.executemany("INSERT INTO breaker (reason, tripped_ms) VALUES (?, 1)", [(r,) for r in reasons])
+    found = scraped(Queries(tmp_path))
+    assert found["sluice_sending_stopped", ()] == 1
+    stops = {labels[0]: value for (name, labels), value in found.items() if name == "sluice_stops"}
+    assert {kind for kind, value in stops.items() if value} == {"fees", "drift", "operator", "other"}
+    assert stops["ledger"] == 0
+
+
+def test_what_waits_for_the_operator_and_what_the_node_had_show(tmp_path: Path) -> None:
+    book = make(tmp_path, {"alice": 10_000})
+    large = attrs.evolve(intent(claim()), held_back="it is above 0 sat")
+    book.take(large, k1_hash_for, NOW_MS, limit=5)
+    found = scraped(Queries(tmp_path))
+    assert found["sluice_payments_waiting", ("approval",)] == 1
+    assert found["sluice_payments_waiting", ("outcome",)] == 0
+    assert not any(name == "sluice_lightning_balance_msat" for name, _ in found)
+    book.note_node(Msat(77), Msat(5), NOW_MS)
+    assert scraped(Queries(tmp_path))["sluice_lightning_balance_msat", ()] == 77
 
 
 RECORD = """
