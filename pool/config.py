@@ -60,6 +60,12 @@ def _withhold(section: object, info: ValidationInfo) -> object:
     return {**section, **{key: "" for key in ("password", "rune") if isinstance(section.get(key), dict)}}
 
 
+def _wanted_to_reconnect(value: str | None, info: ValidationInfo) -> str | None:
+    if value is None and info.data.get("when_lost") == "reconnect":
+        raise ValueError('when_lost = "reconnect" needs the host:port that the miners are sent to')
+    return value
+
+
 ConfigPath = Annotated[Path, AfterValidator(_from_file)]
 Secret = Annotated[str, BeforeValidator(_read_secret), Field(repr=False)]
 OptionalSecret = Annotated[str | None, BeforeValidator(_read_secret)]
@@ -101,7 +107,16 @@ class NodeConfig(NodeLink):
     return_s: float = Field(default=30.0, ge=0)
     empty_after_ms: Annotated[int, Field(ge=0)] | Literal["never"] = 500
     when_lost: Literal["idle", "reconnect"] = "idle"
-    reconnect_to: str | None = Field(default=None, pattern=r"^[^\s:/]+:\d{1,5}$")
+    reconnect_to: Annotated[str | None, AfterValidator(_wanted_to_reconnect)] = Field(
+        default=None, pattern=r"^[^\s:/]+:\d{1,5}$"
+    )
+
+    def elsewhere(self) -> tuple[str, int] | None:
+        """Host and port that miners are sent to when there is no work; None: nowhere."""
+        if self.when_lost == "idle" or self.reconnect_to is None:
+            return None
+        host, _, port = self.reconnect_to.partition(":")
+        return host, int(port)
 
     def empty_after_s(self) -> float | None:
         """After how long a new tip gets a job without transactions; None: never."""

@@ -21,6 +21,11 @@ RECONNECT: Final = b'{"id":null,"method":"client.reconnect","params":[]}\n'
 """To the same host and port: the only place that miners let themselves be sent to without a check."""
 
 
+def reconnect(host: str, port: int) -> bytes:
+    """To another place, at once; most miners only heed one below the domain that they know us by."""
+    return b'{"id":null,"method":"client.reconnect","params":' + _encode([host, port, 0]) + b"}\n"
+
+
 def farewell(*, shown: bool) -> bytes:
     """Before a planned stop: come again; with a text where that is shown to the miner's owner."""
     return (show_message(RESTARTING) if shown else b"") + RECONNECT

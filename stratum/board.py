@@ -52,6 +52,7 @@ class Board:
 
     Attributes:
         current: what everybody is to work on; None before the first job.
+        idle: there is no work: nobody is given the current job, and nothing of it counts.
         extra: the newest job beside it on the same tip, for those who needed one of their own.
         seen: digests of the headers that were credited on this tip.
     """
@@ -59,6 +60,7 @@ class Board:
     def __init__(self) -> None:
         self.current: Posted | None = None
         self.extra: Posted | None = None
+        self.idle = False
         self._extras: list[Posted] = []
         self._posted: dict[str, Posted] = {}
         self._numbers = 0
@@ -72,13 +74,20 @@ class Board:
         posted = self._make(job)
         for replaced in (before, *self._extras):
             if replaced is not None:
-                replaced.until = now + STALE_GRACE_S
+                replaced.until = min(replaced.until, now + STALE_GRACE_S)
         self._extras, self.extra = [], None
         if before is not None and posted.new_tip:
             self._change_tip(before.job.prev_hash, job.prev_hash)
-        self.current = posted
+        self.current, self.idle = posted, False
         self._keep(posted)
         return posted
+
+    def withdraw(self) -> None:
+        """There is no work any more: what was handed out stops counting at once, until the next post."""
+        self.idle = True
+        for posted in (self.current, *self._extras):
+            if posted is not None:
+                posted.until = -math.inf
 
     def post_extra(self, job: Job) -> Posted | None:
         """Put up a job beside the current one; None when it is on another tip."""

@@ -25,8 +25,13 @@ class ExtraJobs:
         self._made_at = -math.inf
 
     def newer_than(self, number: int, now: float) -> Posted | None:
-        """A job on the current tip with a higher number than this; the current one if no other can be had."""
+        """A job on the current tip with a higher number than this; the current one if no other can be had.
+
+        None without work.
+        """
         board = self._board
+        if board.idle:
+            return None
         if board.current is not None and board.current.number > number:
             return board.current
         if board.extra is not None and board.extra.number > number:

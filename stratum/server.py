@@ -148,6 +148,20 @@ class StratumServer:
             connection.offer(posted, now)
         self.observer.job_told(len(live), self.clock.seconds() - now)
 
+    def withdraw(self, elsewhere: tuple[str, int] | None = None) -> None:
+        """There is no work: shares are stale at once and nobody is given a job until the feed brings one.
+
+        Args:
+            elsewhere: host and port that the miners are sent to before their connections are closed; None:
+                they stay, and wait.
+        """
+        self._board.withdraw()
+        if elsewhere is None:
+            return
+        for connection in tuple(self._live):
+            connection.release(connection.session.go_elsewhere(*elsewhere))
+            connection.close("there is no work")
+
     def offer_fresh(self, connection: Connection) -> None:
         """A job that this miner has not had yet, out of turn."""
         now = self.clock.seconds()

@@ -130,7 +130,7 @@ class Session:
 
     def _start(self, now: float, effects: list[Effect]) -> None:
         current = self._board.current
-        if current is None:
+        if current is None or self._board.idle:
             return
         mask = self._seating.seat.version_mask
         if self._firmware.mask_after_authorize and mask:
@@ -216,6 +216,10 @@ class Session:
     def farewell(self) -> bytes:
         """The lines that send the miner here again; empty for whoever has no work."""
         return announce.farewell(shown=self._firmware.shows_messages) if self.steering.started else b""
+
+    def go_elsewhere(self, host: str, port: int) -> bytes:
+        """The line that sends the miner to another pool; empty for whoever has no work."""
+        return announce.reconnect(host, port) if self.steering.started else b""
 
     def _authorize(self, message: wire.Authorize, now: float) -> bytes:
         if message.username not in self._workers and len(self._workers) >= MAX_WORKERS:

@@ -126,7 +126,7 @@ class FrontRole:
         observer.news_age_s = work.news_age_s
         share_log.save_with(work.solve)
         await self._make_good(store, share_log, work)
-        self._server = StratumServer(
+        server = self._server = StratumServer(
             work,
             share_log,
             self._doorkeeper(ledger),
@@ -136,6 +136,8 @@ class FrontRole:
             observer,
         )
         self._share_seats(self._server)
+        elsewhere = config.node.elsewhere()
+        work.watch_loss(lambda: server.withdraw(elsewhere))
         work.watch(lambda job: metrics.template(work.template_s or 0.0))
         work.start()
         self._loops.add("Comparing the nodes' network with ours", self._check_chain, CHAIN_EVERY_S)
