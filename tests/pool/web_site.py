@@ -150,11 +150,18 @@ class Reply:
 class Running:
     """A site, its store, its fakes, and a way to ask it."""
 
-    def __init__(self, directory: Path, facts: Facts = FACTS, *, lightning: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        facts: Facts = FACTS,
+        *,
+        lightning: bool = True,
+        claims: FakeClaims | None = None,
+    ) -> None:
         self.shares = connect(directory, "shares")
         self.ledger = connect(directory, "ledger")
         self.accounts = FakeAccounts(self.ledger)
-        self.claims = FakeClaims()
+        self.claims = claims or FakeClaims()
         self.now_ms = NOW_MS
         self.payer_is_away = False
         queries, inbox = Queries(directory), connect(directory, "inbox")
@@ -170,9 +177,9 @@ class Running:
             lambda: self.now_ms,
             lambda: self.payer_is_away or answer_wishes(inbox, self.ledger, self.granter.answer, self.now_ms),
         )
-        claims = self.claims if lightning else None
+        offered = self.claims if lightning else None
         around = Surroundings(
-            facts, queries, self.desk, claims, KEY, lambda: self.now_ms, maybeDeferred, Dice().bytes
+            facts, queries, self.desk, offered, KEY, lambda: self.now_ms, maybeDeferred, Dice().bytes
         )
         wallets = LnurlRoutes(
             self.claims,
