@@ -182,6 +182,7 @@ class PotTerms(_Section):
 
     window: Decimal | None = Field(default=None, gt=0)
     fee_bps: int | None = Field(default=None, ge=0, le=10_000)
+    reserve_sat: int | None = Field(default=None, ge=1)
 
 
 class RewardsConfig(_Section):
@@ -189,6 +190,7 @@ class RewardsConfig(_Section):
 
     scheme: Scheme = Scheme.PPLNS
     port: dict[Scheme, PotTerms] = {}
+    reserve_sat: int | None = Field(default=None, ge=1)
     window: Decimal = Field(default=Decimal(8), gt=0)
     fee_bps: int = Field(default=100, ge=0, le=10_000)
     maturity_confirmations: int = Field(default=100, ge=1)
@@ -266,6 +268,8 @@ class OnchainConfig(_Section):
     fee_rate_sat_vb: Decimal | None = Field(default=None, gt=0)
     interval_s: float = Field(default=3600.0, gt=0)
     address_stock: int = Field(default=100, ge=2, le=1000)
+    treasury_bps: int = Field(default=0, ge=0, le=10_000)
+    treasury_gap: int = Field(default=20, ge=1, le=1000)
 
 
 class WebConfig(_Section):
@@ -308,6 +312,14 @@ class Config(_Section):
         for number, port in enumerate(self.stratum.port):
             if port.scheme is self.rewards.scheme:
                 raise ValueError(f"stratum.port[{number}].scheme is the pool's own: leave it out")
+        rewards = self.rewards
+        schemes = {rewards.scheme, *(port.scheme for port in self.stratum.port)}
+        own = rewards.port.get(Scheme.PPS, PotTerms()).reserve_sat
+        if Scheme.PPS in schemes and (own or rewards.reserve_sat) is None:
+            raise ValueError(
+                'rewards.reserve_sat is missing: scheme = "pps" pays shares before blocks are found, so say'
+                " how much of your own money stands behind it"
+            )
         return self
 
 
@@ -337,7 +349,8 @@ def parse(
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         what = "there is no such key" if first["type"] == "extra_forbidden" else _plain(first["msg"])
-        raise ConfigError(f"{where}: {key}: {what}") from None
+        # what is wrong between sections has no key of its own, and names those that it is about
+        raise ConfigError(": ".join(part for part in (where, key, what) if part)) from None
 
 
 def _plain(message: str) -> str:

@@ -28,6 +28,7 @@ TREASURY: Final = "assets:treasury"
 LIGHTNING: Final = "assets:lightning"
 RESIDUAL: Final = "liabilities:residual"
 DEPOSITS: Final = "equity:deposits"
+RESERVE: Final = "equity:reserve"
 WITHDRAWN: Final = "equity:withdrawn"
 CORRECTIONS: Final = "equity:corrections"
 POOL_FEE: Final = "income:pool_fee"
@@ -41,7 +42,7 @@ Part = Literal["immature", "available", "held"]
 PARTS: Final[tuple[Part, ...]] = ("immature", "available", "held")
 _ASSETS: Final = frozenset({IMMATURE, TREASURY_IMMATURE, HOT, TREASURY, LIGHTNING})
 _SAID: Final = frozenset({DEPOSITS, WITHDRAWN, CORRECTIONS, TRANSFERS, LOSSES})  # by the operator
-_FIXED: Final = _ASSETS | _SAID | {POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS}
+_FIXED: Final = _ASSETS | _SAID | {RESERVE, POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS}
 _RESIDUAL: Final = re.compile(r"liabilities:residual(:[a-z]+)?")
 _MATURES_TO: Final = {IMMATURE: HOT, TREASURY_IMMATURE: TREASURY}
 """Where a coinbase's coins are once they can be spent: in the node's wallet, or under keys kept offline."""
@@ -185,6 +186,7 @@ def reward(
         (TREASURY_IMMATURE, treasury),
         (POOL_FEE, -division.fee),
         (residual(pot), division.residual_in - division.residual_out),
+        (RESERVE, -division.reserve),
         (ORPHAN_LOSS, -sum(kept.values())),
     ]
     recovered = {name: str(part) for name, part in sorted(kept.items()) if part}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from payouts.money import Sat
+from pool.chain.networks import RULES
 from pool.config import Config, PortConfig
 from pool.rewards.policy import HOPPABLE, Policy, Scheme
 from stratum.options import POOL
@@ -21,7 +23,7 @@ def pot_of(port: PortConfig) -> str:
 def policies_of(config: Config) -> dict[str, Policy]:
     """The policy of each pot that the configuration makes, by the pot's name."""
     rewards = config.rewards
-    found = {POOL: Policy(Fraction(rewards.window), rewards.fee_bps, rewards.scheme)}
+    found = {POOL: _policy(config, Fraction(rewards.window), rewards.fee_bps, rewards.scheme)}
     for port in config.stratum.port:
         if port.scheme is not None:
             found[pot_of(port)] = _port_policy(config, port.scheme)
@@ -32,7 +34,22 @@ def _port_policy(config: Config, scheme: Scheme) -> Policy:
     own, rewards = config.rewards.port.get(scheme), config.rewards
     window = rewards.window if own is None or own.window is None else own.window
     fee_bps = rewards.fee_bps if own is None or own.fee_bps is None else own.fee_bps
-    return Policy(Fraction(window), fee_bps, scheme)
+    return _policy(config, Fraction(window), fee_bps, scheme)
+
+
+def _policy(config: Config, window: Fraction, fee_bps: int, scheme: Scheme) -> Policy:
+    halving = RULES[config.node.network].halving_blocks if scheme is Scheme.PPS else 0
+    return Policy(window, fee_bps, scheme, halving)
+
+
+def declared_reserve(config: Config) -> tuple[str, Sat, int] | None:
+    """The pot whose shares are paid at once, the reserve declared for it, and its fee in basis points."""
+    own = config.rewards.port.get(Scheme.PPS)
+    sat = config.rewards.reserve_sat if own is None or own.reserve_sat is None else own.reserve_sat
+    for pot, policy in policies_of(config).items():
+        if policy.scheme is Scheme.PPS and sat is not None:
+            return pot, Sat(sat), policy.fee_bps
+    return None
 
 
 def warnings(config: Config) -> list[str]:

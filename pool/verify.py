@@ -16,6 +16,8 @@ from pool.adjustments import booked, from_entry
 from pool.errors import LedgerError
 from pool.store.audit import Audit, BatchRow, FoundRow, JournalRow, PaymentRow
 from pool.treasury import transfer_again
+from pool.verify_assertions import AssertionAudit
+from pool.verify_entry import compared
 from pool.verify_rewards import RewardAudit
 
 
@@ -91,6 +93,7 @@ class _Verifier:
 
     def _walk(self) -> None:
         previous = ledger.GENESIS
+        asserted = AssertionAudit(self._audit.assertions(), self._wrong)
         for row in self._audit.entries():
             self._checked["journal entries"] += 1
             digest = ledger.entry_hash(previous, row.key, row.kind, row.time_ms, row.memo, row.postings)
@@ -106,6 +109,9 @@ class _Verifier:
                 block_hash = row.key.partition(":")[2].partition(":")[0]
                 self._block_keys.setdefault(block_hash, set()).add(row.key)
             self._add(row)
+            asserted.walked(row)
+        if count := asserted.ended():
+            self._checked["daily assertions"] = count
         for stray in self._audit.stray_postings():
             self._wrong(f"posting {stray} belongs to no entry")
 
@@ -125,6 +131,9 @@ class _Verifier:
             match row.kind:
                 case "reward":
                     self._check_reward(row, memo)
+                case "shares":
+                    self._checked["slices of shares that were paid at once"] += 1
+                    self._compare(row, self._rewards.shares(row, memo))
                 case "policy":
                     self._checked["policies"] += 1
                     self._rewards.adopt(row, memo)
@@ -138,14 +147,7 @@ class _Verifier:
             self._wrong(f"{row.key}: its memo does not say how it was computed ({error})")
 
     def _compare(self, row: JournalRow, expected: Iterable[ledger.Posting]) -> None:
-        """Name every posting that is not what it should be."""
-        should = Counter({posting.account: int(posting.amount) for posting in expected})
-        there: Counter[str] = Counter()
-        for posting in row.postings:
-            there[posting.account] += posting.amount
-        for account in sorted(should.keys() | there.keys()):
-            if should[account] != there[account]:
-                self._wrong(f"{row.key}: {account} has {there[account]} msat, not {should[account]}")
+        self._differences += compared(row, expected)
 
     # ------------------------------------------------------------------------------------------- the rewards
 

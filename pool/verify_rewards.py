@@ -8,8 +8,8 @@ from typing import Any
 
 from payouts.money import Msat
 from pool import ledger
-from pool.rewards.policy import Term, policy_of
-from pool.rewards.recount import RawPart, divided_again, recount_parts
+from pool.rewards.policy import Scheme, Term, policy_of
+from pool.rewards.recount import RawPart, divided_again, paid_again, recount_parts
 from pool.store.audit import Audit, BlockRow, JournalRow
 from pool.store.policies import policy_entry, term_of
 
@@ -27,6 +27,7 @@ class RewardAudit:
         self._wrong = wrong
         self._terms: dict[str, list[Term]] = {}
         self._by_reward: dict[str, list[Term]] = {}
+        self._paid_until: dict[str, int] = {}
 
     def adopt(self, row: JournalRow, memo: Mapping[str, Any]) -> None:
         """A policy comes into force: its hash is right, and it follows the one before it."""
@@ -62,7 +63,7 @@ class RewardAudit:
         value = int(memo["value_msat"])
         if value != block.value_msat:
             self._wrong(f"{key}: divides {value} msat, the block pays {block.value_msat}")
-        credits_, fee, left_over = divided_again(parts, value, residual, block.account)
+        credits_, fee, reserve, left_over = divided_again(parts, value, residual, block.account)
         kept = {account: min(part, owed.get(account, 0)) for account, part in credits_.items()}
         recovered = {account: str(part) for account, part in kept.items() if part}
         if recovered != memo["recovered_msat"]:
@@ -72,8 +73,34 @@ class RewardAudit:
         sides[ledger.IMMATURE] = value - treasury
         sides[ledger.TREASURY_IMMATURE] = treasury
         sides[ledger.POOL_FEE] = -fee
+        sides[ledger.RESERVE] = -reserve
         sides[ledger.residual(block.pot)] = residual - left_over
         sides[ledger.ORPHAN_LOSS] = -sum(kept.values())
+        return [ledger.Posting(account, Msat(amount)) for account, amount in sides.items()]
+
+    def shares(self, row: JournalRow, memo: Mapping[str, Any]) -> list[ledger.Posting]:
+        """What a slice of shares that are paid at once should have written, counted share by share.
+
+        Each slice begins where the one before ended, or where its policy does, and ends with it.
+        """
+        pot, after, last = str(memo["pot"]), int(memo["after_share"]), int(memo["last_share"])
+        terms = self._terms.get(pot, [])
+        term = next(term for term in reversed(terms) if term.after_share <= after)
+        ends = [each.after_share for each in terms if each.after_share > after]
+        policy = term.policy
+        if policy.scheme is not Scheme.PPS or memo["policy_hash"] != policy.hash:
+            self._wrong(f"{row.key}: pays by another policy than the one in force, {policy.text}")
+        begin = max(self._paid_until.get(pot, 0), term.after_share)
+        if row.key != f"shares:{pot}:{after}" or after != begin or last <= after or last > min([last, *ends]):
+            self._wrong(f"{row.key}: pays shares {after} to {last}, but the next one to pay is after {begin}")
+        self._paid_until[pot] = max(last, self._paid_until.get(pot, 0))
+        paid = paid_again(self._audit.pot(pot).paid(last, after), policy.fee_bps, policy.halving_blocks)
+        if memo["paid_msat"] != str(sum(paid.values())):
+            self._wrong(
+                f"{row.key}: says it pays {memo['paid_msat']} msat, the share log {sum(paid.values())}"
+            )
+        sides = {ledger.miner(name, "available"): -amount for name, amount in paid.items()}
+        sides[ledger.RESERVE] = sum(paid.values())
         return [ledger.Posting(account, Msat(amount)) for account, amount in sides.items()]
 
     def _last_id(self, block: BlockRow) -> int:

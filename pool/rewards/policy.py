@@ -19,6 +19,7 @@ class Scheme(StrEnum):
     TIDES = "tides"  # the newest shares worth X blocks, all by the difficulty of the block
     PROP = "prop"  # the shares since the pot's last block
     SOLO = "solo"  # all to who found it
+    PPS = "pps"  # each share its part of the subsidy at once, from the operator's reserve
 
 
 HOPPABLE = frozenset({Scheme.PROP, Scheme.TIDES})
@@ -33,11 +34,13 @@ class Policy:
         window: X, in units of network work; a decimal is taken exactly.  Without meaning to PROP and SOLO.
         fee_bps: the pool's fee in basis points.
         scheme: the rule.
+        halving_blocks: of the network, where shares are paid by the subsidy (PPS); else 0.
     """
 
     window: Fraction = attrs.field(converter=Fraction)
     fee_bps: int
     scheme: Scheme = Scheme.PPLNS
+    halving_blocks: int = 0
 
     @property
     def terms(self) -> dict[str, str | int]:
@@ -45,6 +48,8 @@ class Policy:
         found: dict[str, str | int] = {"scheme": self.scheme.value, "fee_bps": self.fee_bps}
         if self.scheme in {Scheme.PPLNS, Scheme.TIDES}:
             found["window"] = str(self.window)
+        if self.scheme is Scheme.PPS:
+            found["halving_blocks"] = self.halving_blocks
         return found
 
     @property
@@ -65,7 +70,8 @@ def policy_of(terms: Mapping[str, Any]) -> Policy:
         KeyError, ValueError: they are not the terms of a policy.
     """
     scheme = Scheme(terms.get("scheme", Scheme.PPLNS))
-    return Policy(Fraction(terms.get("window", 1)), int(terms["fee_bps"]), scheme)
+    halving_blocks = int(terms["halving_blocks"]) if scheme is Scheme.PPS else 0
+    return Policy(Fraction(terms.get("window", 1)), int(terms["fee_bps"]), scheme, halving_blocks)
 
 
 @attrs.frozen

@@ -66,7 +66,7 @@ class RawPart:
         term: the policy.
         last_id: newest share that is mined under it, of those up to the winning one.
         part: of the block's value; of the last part, all that is left.
-        counted: the shares; None when the finder gets it all.
+        counted: the shares; None when the finder gets it all, or the reserve that paid its shares.
     """
 
     term: Term
@@ -105,7 +105,7 @@ def recount_parts(log: RawLog, terms: Sequence[Term], last_id: int) -> list[RawP
 def _own(log: RawLog, term: Term, last_id: int) -> Recount | None:
     policy, after = term.policy, term.after_share
     match policy.scheme:
-        case Scheme.SOLO:
+        case Scheme.SOLO | Scheme.PPS:
             return None
         case Scheme.PPLNS:
             return recount(log.shares(last_id, after), policy.window)
@@ -119,7 +119,7 @@ def _own(log: RawLog, term: Term, last_id: int) -> Recount | None:
 def _promised(log: RawLog, term: Term, end: int, last_id: int) -> tuple[Recount | None, Fraction]:
     """The shares of an earlier policy that a block still pays, and their part of it."""
     policy, after = term.policy, term.after_share
-    if policy.scheme is Scheme.SOLO:
+    if policy.scheme in {Scheme.SOLO, Scheme.PPS}:
         return None, Fraction(0)
     nbits = None if policy.scheme is Scheme.PPLNS else log.nbits(last_id)
     if policy.scheme is Scheme.PROP:
@@ -172,7 +172,7 @@ def recount(newest_first: Iterable[RawShare], size: Fraction, at_nbits: int | No
 
 def divided_again(
     parts: Sequence[RawPart], value: int, residual: int, finder: str
-) -> tuple[dict[str, int], int, int]:
+) -> tuple[dict[str, int], int, int, int]:
     """Divide a block's value among its parts, each by the fee of its own policy.
 
     Args:
@@ -182,20 +182,44 @@ def divided_again(
         finder: who gets all of a solo part.
 
     Returns:
-        Msat by account, the fee, and what is left over.
+        Msat by account, the fee, what goes to the reserve, and what is left over.
     """
     found: dict[str, int] = {}
-    fees, left = 0, value
+    fees, reserve, left = 0, 0, value
     for part in parts:
-        own = left if part is parts[-1] else value * part.part.numerator // part.part.denominator
+        last = part is parts[-1]
+        own = left if last else value * part.part.numerator // part.part.denominator
         left -= own
+        if part.term.policy.scheme is Scheme.PPS:
+            reserve += own
+            continue
         fee = own * part.term.policy.fee_bps // 10_000
         fees += fee
-        amount = own - fee + (residual if part is parts[-1] else 0)
         scores = {finder: Fraction(1)} if part.counted is None else part.counted.scores
-        for account, each in shares_of(amount, scores).items():
+        for account, each in shares_of(own - fee + (residual if last else 0), scores).items():
             found[account] = found.get(account, 0) + each
-    return found, fees, value + residual - fees - sum(found.values())
+    return found, fees, reserve, value + residual - fees - reserve - sum(found.values())
+
+
+class PaidShare(NamedTuple):
+    """One row of the share log, with what its pay by the subsidy depends on."""
+
+    account: str
+    nbits: int
+    target: Target
+    height: int
+
+
+def paid_again(shares: Iterable[PaidShare], fee_bps: int, halving_blocks: int) -> dict[str, int]:
+    """What shares are paid at once, one by one: msat by account, floored once for each account."""
+    exact: dict[str, Fraction] = {}
+    for share in shares:
+        halvings = share.height // halving_blocks
+        subsidy = (5_000_000_000 >> halvings) * 1000 if halvings < 64 else 0
+        network = work_from_target(target_from_nbits(share.nbits))
+        part = Fraction(work_from_target(share.target) * subsidy * (10_000 - fee_bps), network * 10_000)
+        exact[share.account] = exact.get(share.account, Fraction(0)) + part
+    return {account: int(amount) for account, amount in exact.items() if amount >= 1}
 
 
 def shares_of(amount: int, scores: Mapping[str, Fraction]) -> dict[str, int]:

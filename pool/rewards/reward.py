@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from payouts.money import Msat
+from pool.rewards.policy import Scheme
 from pool.rewards.split import Division, check, divide
 from pool.rewards.stakes import Stake
 
@@ -41,7 +42,10 @@ def reward(stakes: Sequence[Stake], value: Msat, residual_in: Msat) -> Reward:
         parts.append(divide(Msat(own), stake.term.policy.fee_bps, stake.weights, Msat(0)))
         left -= own
     last = stakes[-1]
-    parts.append(divide(Msat(left), last.term.policy.fee_bps, last.weights, residual_in))
+    if last.term.policy.scheme is Scheme.PPS:  # its shares were paid already, less the fee
+        parts.append(Division(Msat(left), Msat(0), residual_in, residual_in, {}, Msat(left)))
+    else:
+        parts.append(divide(Msat(left), last.term.policy.fee_bps, last.weights, residual_in))
     return Reward(stakes, parts, _whole(parts, value, residual_in))
 
 
@@ -56,6 +60,7 @@ def _whole(parts: Sequence[Division], value: Msat, residual_in: Msat) -> Divisio
         residual_in=residual_in,
         residual_out=Msat(sum(part.residual_out for part in parts)),
         credits=dict(sorted(credits_.items())),
+        reserve=parts[-1].reserve,
     )
     # what each part may leave over was checked with it; together they are only to lose nothing
     check(whole, value + residual_in + 1)
@@ -87,6 +92,7 @@ def _part(stake: Stake, part: Division) -> dict[str, object]:
         "after_share": stake.term.after_share,
         "value_msat": str(part.value),
         "fee_msat": str(part.fee),
+        "reserve_msat": str(part.reserve),
         "divided_msat": str(part.divided),
         "window": window
         and {

@@ -11,13 +11,14 @@ from payouts.money import Msat
 
 BPS: Final = 10_000
 """Basis points in the whole."""
+_NOTHING: Final = Msat(0)
 
 
 @attrs.frozen
 class Division:
     """A block's value and where all of it went.
 
-    ``sum(credits) + fee + residual_out == value + residual_in``, always.
+    ``sum(credits) + fee + reserve + residual_out == value + residual_in``, always.
 
     Attributes:
         value: G, what the block pays to the pool.
@@ -25,6 +26,7 @@ class Division:
         residual_in: left over by earlier blocks, divided with this one.
         residual_out: left over by this one: less than one msat for each account.
         credits: by account; accounts whose part is less than 1 msat are not in it.
+        reserve: what goes to the reserve that shares were paid from before.
     """
 
     value: Msat
@@ -32,11 +34,12 @@ class Division:
     residual_in: Msat
     residual_out: Msat
     credits: Mapping[str, Msat]
+    reserve: Msat = _NOTHING
 
     @property
     def divided(self) -> Msat:
-        """A, the amount that was divided among the miners: value - fee + residual_in."""
-        return Msat(self.value - self.fee + self.residual_in)
+        """A, the amount that was divided among the miners: value - fee - reserve + residual_in."""
+        return Msat(self.value - self.fee - self.reserve + self.residual_in)
 
 
 def divide(value: Msat, fee_bps: int, weights: Mapping[str, int], residual_in: Msat) -> Division:
@@ -69,7 +72,7 @@ def check(division: Division, accounts: int) -> None:
     Raises:
         AssertionError: money was lost or made, or more is left over than flooring can leave.
     """
-    parts = sum(division.credits.values()) + division.fee + division.residual_out
+    parts = sum(division.credits.values()) + division.fee + division.reserve + division.residual_out
     if parts != division.value + division.residual_in:
         raise AssertionError("a division lost or made money")
     if division.credits and not 0 <= division.residual_out < accounts:

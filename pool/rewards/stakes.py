@@ -51,7 +51,7 @@ class Stake:
         term: the policy.
         part: of the block's value; of the last stake: all that earlier ones leave.
         weights: by account, what it is divided by.
-        window: the shares that count; None where none do (solo).
+        window: the shares that count; None where none do (solo), or where they were paid before (PPS).
         score: what they score together, in units of network work.
     """
 
@@ -85,8 +85,9 @@ def stakes(log: PotLog, terms: Sequence[Term], last_id: int, finder: str) -> tup
             found.append(_stake(term, window, left * part))
             left -= found[-1].part
     current = known[-1]
-    if current.policy.scheme is Scheme.SOLO:
-        return *found, Stake(current, left, {finder: 1}, None, Fraction(0))
+    if current.policy.scheme in {Scheme.SOLO, Scheme.PPS}:
+        owners = {finder: 1} if current.policy.scheme is Scheme.SOLO else {}
+        return *found, Stake(current, left, owners, None, Fraction(0))
     return *found, _stake(current, _own(log, current, last_id), left)
 
 
@@ -102,7 +103,7 @@ def _own(log: PotLog, term: Term, last_id: int) -> Window:
         case Scheme.PPLNS | Scheme.TIDES:
             chunks = log.chunks(last_id, term.after_share)
             return cut(chunks, log.rows, term.policy.window, last_id, network)
-        case Scheme.PROP | Scheme.SOLO:
+        case Scheme.PROP | Scheme.SOLO | Scheme.PPS:
             start = max(term.after_share, log.round_start(last_id))
             return cut(log.chunks(last_id, start), log.rows, None, last_id, network)
         case _:
@@ -132,7 +133,7 @@ def _promised(log: PotLog, term: Term, end_id: int, last_id: int) -> tuple[Windo
             own = _score(window)
             later = _worth(log.chunks(last_id, end_id), network, None)
             return window, Fraction(own, own + later) if own else Fraction(0)
-        case Scheme.SOLO:
+        case Scheme.SOLO | Scheme.PPS:
             return None, Fraction(0)
         case _:
             assert_never(term.policy.scheme)

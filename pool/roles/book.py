@@ -8,6 +8,7 @@ from typing import Final
 
 from pool.chain.bitcoind import BitcoindNode, rpcs_for_role
 from pool.chain.view import ManyNodes
+from pool.crediting import Crediting
 from pool.metrics import BookMetrics
 from pool.pots import policies_of
 from pool.roles.base import Context, Loops
@@ -21,6 +22,7 @@ from pool.store.windows import ShareWindows
 from pool.treasury import derive
 
 ACCOUNTS_EVERY_S: Final = 0.2
+SHARES_EVERY_S: Final = 10.0
 TREASURY_EVERY_S: Final = 1.0
 
 
@@ -46,6 +48,7 @@ class BookRole:
         shares = await context.read("shares")
         windows = ShareWindows(shares)
         self._adopt(books, windows)
+        crediting = Crediting(books, windows, context.now_ms)
         settler = Settler(books, windows, node, config.rewards.maturity_confirmations, context.now_ms)
 
         async def settle() -> None:
@@ -62,11 +65,15 @@ class BookRole:
         async def fill_treasury() -> None:
             self._fill_treasury(treasury, shares)
 
+        async def pay_shares() -> None:
+            crediting.step()
+
         async def take_over() -> None:
             self._take_over_accounts(books, inbox)
 
         self._loops.add("Settling blocks", settle, config.node.poll_s)
         self._loops.add("Making addresses of the treasury", fill_treasury, TREASURY_EVERY_S)
+        self._loops.add("Paying for shares", pay_shares, SHARES_EVERY_S)
         self._loops.add("Taking over accounts", take_over, ACCOUNTS_EVERY_S)
 
     def _adopt(self, books: LedgerStore, windows: ShareWindows) -> None:

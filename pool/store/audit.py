@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from payouts.money import Msat
 from pool.ledger import Posting
-from pool.rewards.recount import RawShare
+from pool.rewards.recount import PaidShare, RawShare
+from pool.store.assertions import Assertion, AssertionTable
 from stratum.units import Target
 
 
@@ -106,6 +107,10 @@ class Audit:
         sides = tuple(Posting(account, Msat(amount)) for account, amount in postings)
         return JournalRow(*row, sides)
 
+    def assertions(self) -> Sequence[Assertion]:
+        """Every daily assertion, oldest first."""
+        return AssertionTable(self._ledger).all()
+
     def stray_postings(self) -> list[int]:
         """Ids of postings that belong to no entry."""
         rows = self._ledger.execute(
@@ -168,6 +173,16 @@ class AuditedPot:
         )
         for share_id, account, nbits, target in rows:
             yield RawShare(share_id, account, nbits, Target(int.from_bytes(target, "big")))
+
+    def paid(self, last_id: int, after_id: int) -> Iterator[PaidShare]:
+        """The same with what their pay by the subsidy depends on."""
+        rows = self._shares.execute(
+            "SELECT account, nbits, target, height FROM share JOIN target ON target.id = target_id"
+            " WHERE pot = ? AND share.id > ? AND share.id <= ?",
+            (self._pot, after_id, last_id),
+        )
+        for account, nbits, target, height in rows:
+            yield PaidShare(account, nbits, Target(int.from_bytes(target, "big")), height)
 
     def nbits(self, last_id: int) -> int | None:
         """See pool.rewards.recount.RawLog."""

@@ -139,6 +139,19 @@ class LedgerStore:
         """What divisions in a pot have left over so far, positive: it goes into the next one."""
         return Msat(-self.balance(residual(pot)))
 
+    def paid_until(self, pot: str) -> int:
+        """Log id of the newest share of a pot that was paid at once, 0 when none was."""
+        row = self._connection.execute(
+            "SELECT max(CAST(json_extract(memo, '$.last_share') AS INTEGER)) FROM journal"
+            " WHERE id = (SELECT max(id) FROM journal WHERE key > ?1 || ':' AND key < ?1 || ';')",
+            (f"shares:{pot}",),
+        ).fetchone()
+        return int(row[0] or 0)
+
+    def pots(self) -> list[str]:
+        """Every pot that ever had a policy, by name."""
+        return sorted({change.pot for change in policies.read(self._connection)})
+
     def terms(self, pot: str) -> Sequence[Term]:
         """The policies of a pot, oldest first."""
         return [change.term for change in policies.read(self._connection) if change.pot == pot]

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from pool.rewards.pps import PaidKind
 from pool.shares import Chunk, Slice, network_work
 from pool.store.blocks import FoundBlock
 from stratum.options import POOL
@@ -168,6 +169,20 @@ class PotWindows:
             "SELECT nbits FROM share WHERE id <= ? ORDER BY id DESC LIMIT 1", last_id
         ).fetchone()
         return Work(1) if row is None else network_work(row[0])
+
+    def paid_kinds(self, after_id: int, last_id: int, halving_blocks: int) -> dict[PaidKind, int]:
+        """See pool.crediting.PaidLog."""
+        rows = self._log.read(
+            "SELECT account, nbits, target_id, height / ?, count(*) FROM share"  # noqa: S608 -- see above
+            f" WHERE {self._where} AND id > ? AND id <= ? GROUP BY 1, 2, 3, 4",
+            halving_blocks,
+            self._pot,
+            after_id,
+            last_id,
+        )
+        return {
+            PaidKind(name, nbits, self._log.target(number), era): n for name, nbits, number, era, n in rows
+        }
 
     def round_start(self, last_id: int) -> int:
         """Log id of the newest winning share of the pot before this one, 0 when there is none."""

@@ -32,6 +32,8 @@ def policy_words(policy: Policy) -> str:
             )
         case Scheme.SOLO:
             return "solo: a block is its finder's alone, and until then there is nothing"
+        case Scheme.PPS:
+            return "PPS: each share is paid its part of the subsidy within minutes, whatever is found"
         case _:
             assert_never(policy.scheme)
 

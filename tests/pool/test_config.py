@@ -112,7 +112,7 @@ def test_the_example_is_valid_and_shows_the_defaults(tmp_path: Path, monkeypatch
     path.write_text(text, encoding="utf-8")
     plain = load(path)
     assert plain.store.directory == tmp_path / "data"
-    others = re.compile(r"^# (macaroon_file|rune) = .*", re.MULTILINE)  # keys of other kinds of Lightning node
+    others = re.compile(r"^# (macaroon_file|rune|reserve_sat) = .*", re.MULTILINE)  # keys without a default
     uncommented = re.sub(r"^# (\[\w+\]|\w+ = )", r"\1", others.sub("", text), flags=re.MULTILINE)
     path.write_text(uncommented, encoding="utf-8")
     spelled_out = load(path)

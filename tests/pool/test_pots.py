@@ -45,7 +45,7 @@ def test_a_port_with_a_scheme_makes_a_pot_with_the_pools_terms_or_its_own() -> N
 
 
 def test_a_port_with_the_pools_own_scheme_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match=r"stratum.port\[0\].scheme is the pool's own: leave it out"):
+    with pytest.raises(ConfigError, match=r"toml: stratum.port\[0\].scheme is the pool's own: leave it out"):
         config(stratum={"port": [port("pplns")]})
     with pytest.raises(ConfigError, match=r"stratum.port.0.scheme"):
         config(stratum={"port": [port("lottery")]})
@@ -62,5 +62,5 @@ def test_ports_with_terms_of_their_own_say_so() -> None:
 def test_schemes_that_can_be_hopped_say_so_and_no_other_does(scheme: Scheme) -> None:
     words = policy_words(Policy(Fraction(5, 2), 100, scheme))
     assert ("hopping" in words and "gains at the others' cost" in words) == bool(
-        warnings(config(rewards={"scheme": scheme}))
+        warnings(config(rewards={"scheme": scheme, "reserve_sat": 1}))
     )

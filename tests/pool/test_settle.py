@@ -145,8 +145,8 @@ def share(
     return Share(account, "w", target, NBITS, Height(200), time_ms, "1", block_hash, pot)
 
 
-def found(block_hash: str, account: str = "ann", found_ms: int = NOW_MS) -> Found:
-    return Found(block_hash, "00" * 32, 200, account, "w", "bcrt1qpool", found_ms, "file")
+def found(block_hash: str, account: str = "ann", found_ms: int = NOW_MS, pot: str = "pool") -> Found:
+    return Found(block_hash, "00" * 32, 200, account, "w", "bcrt1qpool", found_ms, "file", pot)
 
 
 def fill_shares(connection: sqlite3.Connection, block_hash: str = HASH) -> None:
