@@ -19,7 +19,10 @@ from pool.bench.process import BenchError
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, and leave no port waiting
 _READ_BYTES: Final = 65_536
 _ACCEPTED: Final = b'"result":true,"error":null}\n'
-_SUBMIT: Final = b'{"id":%d,"method":"mining.submit","params":["%s","%s","%016x","%s","%08x"]}\n'
+_SUBMIT: Final = b'{"id":%d,"method":"mining.submit","params":["%s","%s","%%016x","%s","%%08x"]}\n'
+_NUMBER: Final = 7
+"""Of every submission: a miner here only counts its replies."""
+_MOST_JOBS: Final = 64
 _BETWEEN_LOOKS: Final = 64
 _PATIENCE_S: Final = 30.0
 
@@ -30,13 +33,15 @@ class Miner:
     Attributes:
         user: its name, as it goes into submissions.
         hello: what it says first.
+        form: its submissions on its newest job, but for extranonce2 and nonce.
+        notify: the line that told it that job.
         link: its socket.
         jobs: how many jobs it was told.
         waiting: submissions without a reply.
         sent_at: when its newest submission went out.
     """
 
-    __slots__ = ("hello", "jobs", "link", "rest", "sent_at", "user", "waiting")
+    __slots__ = ("form", "hello", "jobs", "link", "notify", "rest", "sent_at", "user", "waiting")
 
     def __init__(self, user: str) -> None:
         self.user = user.encode()
@@ -47,7 +52,7 @@ class Miner:
         self.link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.jobs = self.waiting = 0
         self.sent_at = 0.0
-        self.rest = b""
+        self.rest = self.form = self.notify = b""
 
 
 class Fleet:
@@ -71,7 +76,8 @@ class Fleet:
         self._epoll = select.epoll()
         self._number = 100
         self.told_at: list[float] = []
-        self._job = self._ntime = self._notify = b""
+        # what was read out of each notify: job and ntime; every front has jobs of its own
+        self._jobs: dict[bytes, tuple[bytes, bytes]] = {}
 
     def connect(self, count: int) -> None:
         """Connect so many, and wait until each has a job."""
@@ -112,7 +118,7 @@ class Fleet:
         for _ in range(count):
             self._number = number = self._number + 1
             extranonce2 = number if self.vary else 0
-            lines.append(_SUBMIT % (number, miner.user, self._job, extranonce2, self._ntime, number))
+            lines.append(miner.form % (extranonce2, number))
         miner.waiting += count
         miner.sent_at = self._clock()
         miner.link.send(b"".join(lines))
@@ -162,14 +168,19 @@ class Fleet:
             if b'"mining.notify","params"' in line:
                 miner.jobs += 1
                 self.told_at.append(self._clock())
-                if line != self._notify:
-                    self._take(line)
+                if line != miner.notify:
+                    self._take(miner, line)
             elif b'"method"' not in line:
                 yield line
 
-    def _take(self, line: bytes) -> None:
-        self._notify, params = line, json.loads(line)["params"]
-        self._job, self._ntime = params[0].encode(), params[7].encode()
+    def _take(self, miner: Miner, line: bytes) -> None:
+        if line not in self._jobs:
+            params = json.loads(line)["params"]
+            if len(self._jobs) >= _MOST_JOBS:
+                self._jobs.clear()
+            self._jobs[line] = params[0].encode(), params[7].encode()
+        job, ntime = self._jobs[line]
+        miner.notify, miner.form = line, _SUBMIT % (_NUMBER, miner.user, job, ntime)
 
     def drain(self) -> None:
         """Wait until every submission was answered."""

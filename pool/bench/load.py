@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Final
@@ -28,7 +28,7 @@ class Rate:
         seconds: how long it was.
         accepted: shares acknowledged in it.
         refused: submissions refused in it.
-        front_cpu_s: CPU time of the front in it.
+        front_cpu_s: CPU time of the front in it, of all its processes.
         load_cpu_s: CPU time of the load generator in it.
         reply_s: how long each reply took, in no order; only when the pace was fixed.
     """
@@ -44,9 +44,9 @@ class Rate:
 class Measurements:
     """What the process can be asked to do; every method is called through the pipe."""
 
-    def __init__(self, port: int, user: str, front_pid: int) -> None:
+    def __init__(self, port: int, user: str, front_pids: Sequence[int]) -> None:
         self._fleet = Fleet(port, user, _now)
-        self._front_pid = front_pid
+        self._front_pids = front_pids
 
     def connect(self, count: int) -> float:
         """Connect so many; answers the seconds until all have work."""
@@ -110,16 +110,19 @@ class Measurements:
         while _now() < end:
             turn()
 
+    def _front_cpu_s(self) -> float:
+        return sum(cpu_s(pid) for pid in self._front_pids)
+
     def _measured(self, seconds: float, turn: Callable[[], None], reply_s: list[float]) -> Rate:
         fleet = self._fleet
         accepted, refused = fleet.accepted, fleet.refused
-        front, own, began = cpu_s(self._front_pid), time.process_time(), _now()
+        front, own, began = self._front_cpu_s(), time.process_time(), _now()
         self._for(seconds, turn)
         return Rate(
             seconds=_now() - began,
             accepted=fleet.accepted - accepted,
             refused=fleet.refused - refused,
-            front_cpu_s=cpu_s(self._front_pid) - front,
+            front_cpu_s=self._front_cpu_s() - front,
             load_cpu_s=time.process_time() - own,
             reply_s=reply_s,
         )
@@ -128,11 +131,11 @@ class Measurements:
 class Load:
     """The load generator's process; its end of the pipe.  A context that ends it."""
 
-    def __init__(self, port: int, user: str, front_pid: int) -> None:
+    def __init__(self, port: int, user: str, front_pids: Sequence[int]) -> None:
         # spawned rather than forked: the node stand-in has threads in this process
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, port, user, front_pid), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, port, user, front_pids), daemon=True)
 
     def __enter__(self) -> Load:
         self._process.start()
@@ -186,8 +189,8 @@ class Load:
         return result
 
 
-def _serve(pipe: Connection, port: int, user: str, front_pid: int) -> None:
-    measurements = Measurements(port, user, front_pid)
+def _serve(pipe: Connection, port: int, user: str, front_pids: Sequence[int]) -> None:
+    measurements = Measurements(port, user, front_pids)
     while True:
         name, arguments = pipe.recv()
         try:

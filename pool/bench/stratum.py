@@ -64,12 +64,13 @@ def measure(plan: Plan, say: Callable[[str], None], directory: Path | None = Non
     allow_files(plan.idle + _SPARE_FILES)
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=directory) as place, BenchNode() as node:
-        for step in (_throughput, _idle):
+        for step, processes in ((_throughput, 1), (_side_by_side, 2), (_idle, 1)):
             here = Path(place).resolve() / step.__name__.strip("_")
             here.mkdir()
+            limit = 2 * plan.idle + plan.many
             with (
-                BenchFront(here, node.url, connections=2 * plan.idle + plan.many) as front,
-                Load(front.port, ACCOUNT, front.pid) as load,
+                BenchFront(here, node.url, connections=limit, processes=processes) as front,
+                Load(front.port, ACCOUNT, front.pids) as load,
             ):
                 step(plan, figures, load, front, node, say)
     return figures
@@ -101,6 +102,22 @@ def _throughput(
     )
 
 
+def _side_by_side(
+    plan: Plan, figures: Figures, load: Load, front: BenchFront, node: BenchNode, say: Callable[[str], None]
+) -> None:
+    processes = len(front.pids)
+    say(f"{plan.many} miners on {processes} processes, one share outstanding each, {plan.seconds:g} s")
+    load.connect(plan.many)
+    rate = load.saturate(1, plan.seconds, vary=True)
+    figures[f"wall_shares_per_s_{processes}_processes"] = round(rate.accepted / rate.seconds)
+    figures[f"accepted_per_cpu_s_{processes}_processes"] = _per_cpu_s(rate)
+    figures[f"load_cpu_share_{processes}_processes"] = round(rate.load_cpu_s / rate.seconds, 2)
+    say(f"the same miners, {plan.paced_per_s:g} shares/s in all, {plan.seconds:g} s")
+    times = sorted(load.pace(plan.paced_per_s, plan.seconds).reply_s)
+    figures[f"reply_ms_p50_{processes}_processes"] = round(times[len(times) // 2] * _MILLI, 2)
+    figures[f"reply_ms_p99_{processes}_processes"] = round(times[len(times) * 99 // 100] * _MILLI, 2)
+
+
 def _paced(figures: Figures, rate: Rate) -> None:
     _per_cpu_s(rate)
     figures["cpu_us_per_share_at_1000_per_s"] = round(rate.front_cpu_s / rate.accepted * _MICRO, 1)
@@ -114,21 +131,21 @@ def _idle(
 ) -> None:
     say(f"{plan.idle} miners that only listen")
     load.connect(1)  # what the first connection brings with it is not the connection's
-    before = rss_bytes(front.pid)
+    before = rss_bytes(front.pids[0])
     load.connect(plan.idle)
-    figures["rss_bytes_per_idle_connection"] = round((rss_bytes(front.pid) - before) / plan.idle)
+    figures["rss_bytes_per_idle_connection"] = round((rss_bytes(front.pids[0]) - before) / plan.idle)
     say(f"a new block for all {plan.idle}")
     # the first one also fills caches that every later one finds full
     load.await_job(node.find_block)
-    began = cpu_s(front.pid)
+    began = cpu_s(front.pids[0])
     figures["fanout_ms_10000"] = round(min(load.await_job(node.find_block) for _ in range(3)) * _MILLI, 1)
-    figures["fanout_cpu_ms_10000"] = round((cpu_s(front.pid) - began) / 3 * _MILLI)
+    figures["fanout_cpu_ms_10000"] = round((cpu_s(front.pids[0]) - began) / 3 * _MILLI)
     say(f"all {plan.idle} hang up and connect again")
     load.disconnect()
     time.sleep(_SINKS_IN_S)
-    began = cpu_s(front.pid)
+    began = cpu_s(front.pids[0])
     figures["storm_s_10000"] = round(load.connect(plan.idle), 3)
-    figures["storm_cpu_s_10000"] = round(cpu_s(front.pid) - began, 2)
+    figures["storm_cpu_s_10000"] = round(cpu_s(front.pids[0]) - began, 2)
 
 
 def _sha256d_us() -> float:

@@ -22,6 +22,8 @@ FIGURES = {
     "fanout_ms_10000",
     "storm_s_10000",
     "wall_shares_per_s_1_process",
+    "wall_shares_per_s_2_processes",
+    "reply_ms_p99_2_processes",
 }
 
 
