@@ -186,7 +186,7 @@ class Granter:
     def _grant(self, account: str, wish: Wish, now_ms: int) -> str | None:
         if isinstance(wish, ProveAddress):
             return self._prove(account, wish, now_ms)
-        if not self._access.opens(wish.opened_by, account):
+        if not self._opens(wish.opened_by, account):
             return _NOT_OPEN
         refusal: str | None
         match wish:
@@ -201,6 +201,12 @@ class Granter:
             case _:
                 refusal = self._change(account, wish, now_ms)
         return refusal
+
+    def _opens(self, opened_by: str, account: str) -> bool:
+        # whoever writes the inbox could ask for a pool account that is named like somebody's address
+        is_address = output_script(account, self._terms.network) is not None
+        proven = not is_address or self._access.has_link(account)
+        return proven and self._access.opens(opened_by, account)
 
     def _change(self, account: str, wish: UnlinkWallet | MakeCard | RevokeCard, now_ms: int) -> str | None:
         match wish:

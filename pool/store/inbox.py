@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from payouts.ports import Claim
+from pool.accounts import NAME
 from pool.errors import StoreError
 from pool.store.database import transaction
 from pool.store.ledger import NewAccount
@@ -56,11 +57,15 @@ class InboxReader:
         self._connection = connection
 
     def accounts_after(self, number: int) -> list[tuple[int, NewAccount]]:
-        """Accounts asked for behind a row number, with theirs."""
+        """Accounts asked for behind a row number, with theirs.
+
+        What no pool account can be named, such as an address, is left out: the web is not trusted to ask for
+        nothing else, and an account of that name would open what its owner is owed.
+        """
         rows = self._connection.execute(
             "SELECT id, name, secret_hash, created_ms FROM new_account WHERE id > ? ORDER BY id", (number,)
         )
-        return [(row[0], NewAccount(*row[1:])) for row in rows]
+        return [(row[0], NewAccount(*row[1:])) for row in rows if NAME.fullmatch(row[1])]
 
     def claims_due(self, now_ms: int) -> list[Claim]:
         """Claims that may still be answered, oldest first; what is past its time is void."""

@@ -22,6 +22,7 @@ from pool.store.access import AccessBook, AccessReader
 from pool.store.claims import ClaimReader
 from pool.store.database import connect
 from pool.store.destinations import DestinationDesk, Rail
+from pool.store.inbox import InboxReader
 from pool.store.wishes import WishAnswers, WishInbox, answer_wishes
 from pool.wishes import (
     MOST_WALLETS,
@@ -257,6 +258,19 @@ def test_nobody_takes_back_what_another_account_asked_for(pool: Pool) -> None:
     waiting = pool.destinations.waiting("bob", "lightning", NOW_MS)
     assert waiting is not None
     assert "no such change" in (pool.ask(CallOff(FIRST, waiting.id)) or "")
+
+
+def test_an_account_named_like_an_address_opens_nothing_of_it(pool: Pool) -> None:
+    pool.inbox.execute(
+        "INSERT INTO new_account (name, secret_hash, created_ms) VALUES (?, 'x', 0)", (ADDRESS,)
+    )
+    assert InboxReader(pool.inbox).accounts_after(0) == []
+    pool.ledger.execute("INSERT INTO account VALUES (?, ?, 0)", (ADDRESS, SECOND))
+    for wish in (Redirect(SECOND, "lightning", "thief@wallet.example"), MakeCard(SECOND, "a" * 32)):
+        assert "no longer opens" in (pool.ask(wish, ADDRESS) or "")
+    assert pool.ask(proof("3" * 64), ADDRESS) is None
+    assert "no longer opens" in (pool.ask(MakeCard(SECOND, "a" * 32), ADDRESS) or "")
+    assert pool.ask(MakeCard("3" * 64, "a" * 32), ADDRESS) is None
 
 
 def test_a_wish_that_waited_too_long_is_void(pool: Pool) -> None:
