@@ -27,7 +27,7 @@ def aside(
         try:
             result = function(*args, **kwargs)
         except Exception:  # noqa: BLE001 -- it is the caller's to look at
-            reactor.callFromThread(done.errback, Failure())
+            reactor.callFromThread(done.errback, Failure())  # type: ignore[no-untyped-call]
         else:
             reactor.callFromThread(done.callback, result)
 

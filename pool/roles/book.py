@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from pool.aside import aside
 from pool.chain.bitcoind import BitcoindNode, rpcs_for_role
 from pool.chain.view import ManyNodes
 from pool.crediting import Crediting
 from pool.metrics import BookMetrics
 from pool.pots import policies_of
+from pool.recheck import Rechecker
 from pool.roles.base import Context, Loops
 from pool.settle import Change, Settler
+from pool.store.assertions import AssertionTable
 from pool.store.blocks import BlockState
 from pool.store.database import connect
 from pool.store.inbox import InboxReader
@@ -22,6 +26,8 @@ from pool.store.windows import ShareWindows
 from pool.treasury import derive
 
 ACCOUNTS_EVERY_S: Final = 0.2
+ASSERT_EVERY_S: Final = 60.0
+RECHECK_EVERY_S: Final = 5.0
 SHARES_EVERY_S: Final = 10.0
 TREASURY_EVERY_S: Final = 1.0
 
@@ -75,6 +81,28 @@ class BookRole:
         self._loops.add("Making addresses of the treasury", fill_treasury, TREASURY_EVERY_S)
         self._loops.add("Paying for shares", pay_shares, SHARES_EVERY_S)
         self._loops.add("Taking over accounts", take_over, ACCOUNTS_EVERY_S)
+        self._watch_over(connection)
+
+    def _watch_over(self, connection: sqlite3.Connection) -> None:
+        """Count what was paid again, beside the rest, and write down each day what the books came to."""
+        context, assertions = self._context, AssertionTable(connection)
+        rechecker = Rechecker(
+            context.config.store.directory, connection, context.now_ms, partial(aside, context.reactor)
+        )
+
+        async def assert_day() -> None:
+            said = assertions.write(context.now_ms())
+            if said is not None:
+                # in the log it is out of reach of whoever rewrites the file
+                context.log.info(
+                    "{day} began with entry {entry} of the journal, hash {hash}",
+                    day=said.day,
+                    entry=said.journal_id,
+                    hash=said.journal_hash,
+                )
+
+        self._loops.add("Counting rewards again", rechecker.step, RECHECK_EVERY_S)
+        self._loops.add("Asserting balances", assert_day, ASSERT_EVERY_S)
 
     def _adopt(self, books: LedgerStore, windows: ShareWindows) -> None:
         """Write down under which policies shares are mined from now on, where they have changed."""

@@ -27,8 +27,13 @@ class Calls:
 
 
 def test_a_result_comes_back_from_another_thread_that_nobody_waits_for() -> None:
-    calls, seen = Calls(), []
-    done = aside(calls, lambda number: (number + 1, threading.current_thread()), 6)
+    calls = Calls()
+    seen: list[tuple[int, threading.Thread]] = []
+
+    def work(number: int) -> tuple[int, threading.Thread]:
+        return number + 1, threading.current_thread()
+
+    done = aside(calls, work, 6)
     done.addCallback(seen.append)
     assert seen == []
     calls.obey()
