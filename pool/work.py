@@ -13,7 +13,7 @@ from pool.chain.coinbase import Payee
 from pool.chain.headers import Evidence, Headers
 from pool.chain.link import Link, Surroundings
 from pool.chain.networks import RULES, subsidy
-from pool.chain.news import NewsObserver, UnobservedNews
+from pool.chain.news import Moments, NewsObserver, UnobservedNews
 from pool.chain.node import MiningNode, SubmitResult
 from pool.chain.nodes import Patience, choose
 from pool.chain.saved import SavedBlock
@@ -28,7 +28,6 @@ from stratum.ports import Solution
 TICK_S: Final = 1.0
 DEAD_TIP_S: Final = 10.0
 """After a node has told a new tip, work on the old one is handed out no longer than this."""
-_REMEMBERED_TIPS: Final = 16
 
 log = Logger()
 
@@ -86,7 +85,7 @@ class Work:
         self._bare_tip = b""
         self._given = False
         self._moved_s: float | None = None
-        self._news_s: dict[str, float] = {}
+        self._news_s = Moments()
         self._first_on_tip: str | None = None
         self.template_s: float | None = None
         self.heard_s: float | None = None
@@ -108,7 +107,8 @@ class Work:
         for link in self._links:
             link.stop()
         for call in self._waiting:
-            call.cancel()
+            if call.active():
+                call.cancel()
         self._waiting.clear()
         self._submitter.stop()
 
@@ -156,12 +156,10 @@ class Work:
     def told(self, link: Link, tip: str) -> None:
         """See Owner: a job on the new tip shall not wait longer for its template than was configured."""
         now_s = self._clock.seconds()
-        self._news_s.setdefault(tip, now_s)
-        if len(self._news_s) > _REMEMBERED_TIPS:
-            del self._news_s[next(iter(self._news_s))]
+        self._news_s.note(tip, now_s)
         if self._newest is None or self._is_on(tip):
             return
-        if self._moved_s is None and self._mined_on is not None and link is self._links[self._mined_on]:
+        if self._moved_s is None and link.standing().trouble is None:
             self._moved_s = now_s
         if self._settings.empty_after_s is not None:
             self._waiting = {call for call in self._waiting if call.active()}
@@ -208,7 +206,8 @@ class Work:
             return
         if self._is_news(link, template):
             self._use(link, template)
-        if self._newest is not None and self._newest.job.prev_hash == template.prev_hash:
+        on_it = self._newest is not None and self._newest.job.prev_hash == template.prev_hash
+        if on_it and not link.is_waiting():
             self.heard_s, self._moved_s = standings[number].heard_s, None
 
     def _is_news(self, link: Link, template: Template) -> bool:
@@ -217,10 +216,14 @@ class Work:
         if newest is None or self._renew or not self._given:
             return True
         if newest.job.prev_hash != template.prev_hash:
-            # a stopgap is ahead of its node's template, which does not take it back unless no other one comes
-            return not self._stopgap or template is not self._used or now_s - newest.at_s > DEAD_TIP_S
+            # a stopgap is ahead of its node's templates: they take it back only if no better one comes
+            behind = self._work_on(template) < self._work_on(newest.template)
+            return not (self._stopgap and behind) or now_s - newest.at_s > DEAD_TIP_S
         fresh = template is not self._used and now_s - link.taken_s <= self._settings.poll_s
         return self._stopgap or (fresh and self._is_due(newest))
+
+    def _work_on(self, template: Template) -> int:
+        return self._headers.work(template.prev_hash[::-1].hex()) or 0
 
     def _is_due(self, newest: Made) -> bool:
         """Whether a fresh job is due; half a poll early, since the next one would be more than that late."""

@@ -49,9 +49,11 @@ class Blocks:
     def after(self, prev_hash: str, salt: int = 0, **changes: Any) -> str:
         """A block on another one; its hash."""
         before = self.known[prev_hash]
-        return self._add(prev_hash, before.height + 1, before.said_work + 2, salt, **changes)
+        made = self._add(prev_hash, before.height + 1, before.said_work + 2, salt)
+        self.known[made] = attrs.evolve(self.known[made], **changes)
+        return made
 
-    def _add(self, prev_hash: str, height: int, work: int, salt: int = 0, **changes: Any) -> str:
+    def _add(self, prev_hash: str, height: int, work: int, salt: int = 0) -> str:
         time_s = 1_700_000_000 + salt
         raw = easy_header(prev_hash, time_s)
         made = Evidence(
@@ -64,7 +66,6 @@ class Blocks:
             said_work=work,
             raw=raw,
         )
-        made = attrs.evolve(made, **changes)
         self.known[made.hash] = made
         return made.hash
 

@@ -38,6 +38,10 @@ class Health:
         trouble = next(iter(self._troubles.values()), None)
         return Standing(work, self._heard_s, trouble, self._weakness, self._well_since_s)
 
+    def has(self, *kinds: str) -> bool:
+        """Whether there is a trouble of one of these kinds."""
+        return any(kind in self._troubles for kind in kinds)
+
     def heard(self) -> None:
         """It answered, whatever it said."""
         now_s = self._clock.seconds()

@@ -183,7 +183,7 @@ class Link:
         self._tell(POLL, tip)
         if self.is_waiting_for(tip):
             await self._pursue(tip)
-        elif self._owner.wants_template(self):
+        elif self._health.has("tip", "template") or self._owner.wants_template(self):
             await self._fetch()
         else:
             self._owner.changed(self)

@@ -59,6 +59,23 @@ class UnobservedNews:
         """Nobody counts."""
 
 
+class Moments:
+    """When each of the last tips was told first."""
+
+    def __init__(self) -> None:
+        self._at_s: dict[str, float] = {}
+
+    def note(self, tip: str, now_s: float) -> None:
+        """It was told now; if it was told before, that stays."""
+        self._at_s.setdefault(tip, now_s)
+        if len(self._at_s) > _RECENT:
+            del self._at_s[next(iter(self._at_s))]
+
+    def get(self, tip: str) -> float | None:
+        """When, or None for a tip that nobody told."""
+        return self._at_s.get(tip)
+
+
 @attrs.define
 class _Source:
     """One way in which one node tells.
