@@ -105,10 +105,14 @@ def write(directory: Path, saved: SavedBlock) -> Path:
     path = path_of(directory, saved)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_suffix(".tmp")
-    with draft.open("wb") as file:
-        file.write(_encode(saved))
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with draft.open("wb") as file:
+            file.write(_encode(saved))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink(missing_ok=True)  # a full disk needs the room
+        raise
     draft.rename(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
