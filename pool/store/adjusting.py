@@ -43,9 +43,10 @@ class AdjustmentDesk:
             return self._store.post(entry, now_ms)
 
     def own(self) -> Msat:
-        """What an operator may take out: the least of all equity, and of what no miner can withdraw now."""
+        """What an operator may take out: the less of all equity but the reserve, and of what nobody may claim."""
         balances = self._store.balances()
-        equity = sum(
+        reserve = max(0, -balances.get(ledger.RESERVE, 0))
+        equity = -reserve + sum(
             amount for account, amount in balances.items() if account.startswith(("assets:", "liabilities:"))
         )
         spendable = sum(balances.get(account, 0) for account in SPENDABLE)

@@ -77,3 +77,11 @@ def test_nothing_is_overdrawn_and_a_refusal_writes_nothing(pool: Pool) -> None:
     with pytest.raises(LedgerError):
         AdjustmentDesk(pool.books).book(attrs.evolve(OUT, asset="treasury"), NOW_MS)
     assert pool.store.head() == before
+
+
+def test_the_reserve_of_a_pool_that_pays_shares_at_once_stays(pool: Pool) -> None:
+    desk = AdjustmentDesk(pool.books)
+    before = desk.own()
+    moves = [(ledger.RESERVE, -400), (ledger.POOL_FEE, 400)]
+    pool.store.post(ledger.entry("x", "x", {}, moves), NOW_MS)
+    assert desk.own() == before - 400
