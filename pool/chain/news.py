@@ -163,13 +163,13 @@ class Race:
         """The sources to be set up anew: those that have stalled, and do so still after another while."""
         found = []
         for name, source in self._sources.items():
-            since_s = max(source.behind_since_s or now_s, source.mended_s)
-            if source.behind_since_s is None or now_s - since_s <= LATE_AFTER_S:
+            since_s = source.behind_since_s
+            if since_s is None or now_s - max(since_s, source.mended_s) <= LATE_AFTER_S:
                 continue
             source.mended_s = now_s
             found.append(name)
             if not source.stalled:
-                self._say_stalled(name, source, now_s - source.behind_since_s)
+                self._say_stalled(name, source, now_s - since_s)
         return found
 
     def _say_stalled(self, name: str, source: _Source, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,21 @@ class Ports:
 class Bitcoind:
     """One bitcoind; its ports, users and chain stay the same over stops, kills and starts."""
 
-    def __init__(self, tools: Tools, directory: Path) -> None:
+    def __init__(self, tools: Tools, directory: Path, chain: str = "regtest", *options: str) -> None:
+        """Write its configuration; nothing runs yet.
+
+        Args:
+            tools: where the program is.
+            directory: of its own.
+            chain: ``regtest`` or ``signet``.
+            options: further lines of bitcoin.conf for that chain.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.ports = Ports(*free_ports(4))
         self.logins = {name: Login(name, secrets.token_hex(16)) for name in (ADMIN, *WHITELISTS)}
         config = directory / "bitcoin.conf"
-        config.write_text(_config(self.ports, self.logins), encoding="utf-8")
+        config.write_text(_config(self.ports, self.logins, chain, options), encoding="utf-8")
         config.chmod(0o600)
         self.program = Program(
             "bitcoind",
@@ -108,6 +117,11 @@ class Bitcoind:
         """
         self.program.start()
         self.program.wait_until("bitcoind answers", lambda: self.rpc("getblockcount") >= 0)
+
+    def connect(self, other: Bitcoind) -> None:
+        """Have the two exchange blocks and transactions; returns when they are connected."""
+        self.rpc("addnode", f"127.0.0.1:{other.ports.p2p}", "onetry")
+        self.program.wait_until("a peer is there", lambda: self.rpc("getconnectioncount") > 0)
 
     def stop(self) -> None:
         """End it cleanly; returns when it is gone."""
@@ -158,10 +172,10 @@ def _rpcauth(login: Login) -> str:
     return f"rpcauth={login.user}:{salt}${digest}\n"
 
 
-def _config(ports: Ports, logins: dict[str, Login]) -> str:
+def _config(ports: Ports, logins: dict[str, Login], chain: str, options: Sequence[str]) -> str:
     # Knots makes small templates and legacy addresses unless told otherwise; Core ignores unknown keys.
     lines = [
-        "regtest=1",
+        f"{chain}=1",
         "server=1",
         "txindex=1",
         "fallbackfee=0.00001",
@@ -171,7 +185,7 @@ def _config(ports: Ports, logins: dict[str, Login]) -> str:
         "blockmaxweight=3990000",
         "rpcwhitelistdefault=0",
         *(f"rpcwhitelist={user}:{','.join(methods)}" for user, methods in WHITELISTS.items()),
-        "[regtest]",
+        f"[{chain}]",
         f"rpcport={ports.rpc}",
         "rpcbind=127.0.0.1",
         "rpcallowip=127.0.0.1",
@@ -182,5 +196,6 @@ def _config(ports: Ports, logins: dict[str, Login]) -> str:
         "discover=0",
         f"zmqpubhashblock=tcp://127.0.0.1:{ports.zmq_block}",
         f"zmqpubrawtx=tcp://127.0.0.1:{ports.zmq_tx}",
+        *options,
     ]
     return "".join(_rpcauth(login) for login in logins.values()) + "\n".join(lines) + "\n"

@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 from payouts.money import Sat
 from pool.chain.block import assemble, block_hash
 from pool.chain.coinbase import Mark, build, merkle_branch, root_from_branch, sha256d
-from pool.chain.node import Accepted, Node, Refused
-from pool.chain.template import Template
+from pool.chain.headers import fault
+from pool.chain.node import Accepted, MiningNode, Node, Refused
+from pool.chain.template import Template, without_transactions
 
 T = TypeVar("T")
 SCRIPT = bytes.fromhex("0014") + bytes(range(20))
@@ -117,6 +118,33 @@ class NodeContract:
 
     def test_bytes_that_are_no_block_are_refused(self, node: Node) -> None:
         assert now(node.submit("00" * 10)) == Refused("Block decode failed")
+
+    def test_a_block_to_be_made_is_judged_without_its_work(
+        self, node: MiningNode, backstage: Backstage
+    ) -> None:
+        for _ in range(2):
+            backstage.add_transaction()
+        backstage.grow()
+        template = now(node.template(None))
+        assert len(template.txids) == 2
+
+        assert now(node.propose(solved(template, good=False).hex())) == Accepted()
+        assert now(node.propose(solved(template, extra=1).hex())) == Refused("bad-cb-amount")
+        bare = without_transactions(template, Sat(template.value))
+        assert isinstance(now(node.propose(solved(bare, good=False).hex())), Refused)  # the fees are gone
+
+    def test_a_tip_is_proved_by_its_header(self, node: MiningNode) -> None:
+        template = now(node.template(None))
+        block = solved(template)
+        now(node.submit(block.hex()))
+
+        header = now(node.evidence(now(node.tip())))
+
+        assert header is not None
+        assert fault(header) is None
+        assert (header.raw, header.height) == (block[:80], template.height)
+        assert header.prev_hash == template.prev_hash[::-1].hex()
+        assert now(node.evidence("ab" * 32)) is None
 
     def test_a_block_beside_the_tip_is_inconclusive(self, node: Node) -> None:
         template = now(node.template(None))

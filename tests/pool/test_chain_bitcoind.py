@@ -18,6 +18,7 @@ from pool.chain.node import (
     Accepted,
     ChainRefused,
     ChainUnavailable,
+    MiningNode,
     Node,
     Refused,
     SubmitResult,
@@ -48,7 +49,7 @@ def rpc(stand_in: StandIn, credentials: Credentials | None = None) -> Rpc:
 
 class TestStandIn(NodeContract):
     @pytest.fixture
-    def node(self, stand_in: StandIn) -> Node:
+    def node(self, stand_in: StandIn) -> MiningNode:
         return BitcoindNode(rpc(stand_in))
 
     @pytest.fixture

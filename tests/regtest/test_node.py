@@ -14,7 +14,7 @@ from pool.chain import saved
 from pool.chain.bitcoind import BitcoindNode
 from pool.chain.block import block_hash
 from pool.chain.coinbase import Payee, root_from_branch, sha256d
-from pool.chain.node import Accepted, ChainUnavailable, Node, SubmitResult, Unanswered, WrongCredentials
+from pool.chain.node import Accepted, ChainUnavailable, MiningNode, SubmitResult, Unanswered, WrongCredentials
 from pool.chain.rpc import Rpc, UserPassword
 from pool.jobs import Settings
 from pool.regtest.bitcoind import Bitcoind
@@ -68,7 +68,7 @@ def front(
 
 class TestBitcoind(NodeContract):
     @pytest.fixture
-    def node(self, network: Network) -> Node:
+    def node(self, network: Network) -> MiningNode:
         # the templates of a test start from an empty mempool and a chain that is not in its initial download
         network.bitcoind.mine(1, network.address)
         return front(network)
