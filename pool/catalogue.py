@@ -34,7 +34,9 @@ class Metric:
 CATALOGUE: Final[Mapping[str, Metric]] = {
     "sluice_shares_total": Metric("counter", "front", "Submissions by result", ("result",)),
     "sluice_connections": Metric("gauge", "front", "Open Stratum connections"),
-    "sluice_template_timestamp_seconds": Metric("gauge", "front", "When the newest template came"),
+    "sluice_template_timestamp_seconds": Metric(
+        "gauge", "front", "When the newest template came, at the front that waits for longest"
+    ),
     "sluice_share_commit_seconds": Metric(
         "histogram", "front", "Time to write a group of shares to disk", buckets=_QUICK_S
     ),

@@ -50,7 +50,7 @@ class FrontMetrics:
         self._shares = counter("sluice_shares_total", registry)
         self._accepted = self._shares.labels("accepted")
         self._connections = gauge("sluice_connections", registry, "livesum")
-        self._template = gauge("sluice_template_timestamp_seconds", registry, "mostrecent")
+        self._template = gauge("sluice_template_timestamp_seconds", registry, "livemin")
         self._commit = histogram("sluice_share_commit_seconds", registry)
         self._broadcast = histogram("sluice_job_broadcast_seconds", registry)
         self.news = NewsMetrics(registry)
@@ -187,6 +187,15 @@ def prepare(directory: Path) -> dict[str, str]:
 def process_ended(pid: int, directory: Path) -> None:
     """Forget the live gauges of a role's process that ended (its counters stay)."""
     multiprocess.mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
+
+
+def forget_the_dead() -> None:
+    """Forget the live gauges of roles that ended with no supervisor to say so, in our directory if any."""
+    directory = os.environ.get(DIRECTORY)
+    pids = {path.stem.rpartition("_")[2] for path in Path(directory or os.devnull).glob("gauge_live*_*.db")}
+    for pid in pids:
+        if directory and not Path("/proc", pid).exists():
+            process_ended(int(pid), Path(directory))
 
 
 def exposition(queries: Queries, now_ms: Callable[[], int]) -> bytes:

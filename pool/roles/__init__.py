@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from pool import fronts
 from pool.config import Config
 from pool.errors import ConfigError, PoolError
-from pool.metrics import prepare, process_ended
+from pool.metrics import forget_the_dead, prepare, process_ended
 from pool.polling import poll_quickly
 from pool.roles.base import Context, Role
 from pool.roles.book import BookRole
@@ -57,6 +57,8 @@ def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> 
     from twisted.internet import reactor  # noqa: PLC0415, TID251 -- the roles' entry takes the real one
 
     _log_to_stderr()
+    if not supervised:
+        forget_the_dead()
     # a front's replies wait for a commit: until then its sockets need not be looked at again
     poll_quickly(reactor, config.stratum.flush_ms / 1000 if name == "front" else 0.0)
     title = name

@@ -138,6 +138,7 @@ class FrontRole:
         self._share_seats(self._server)
         elsewhere = config.node.elsewhere()
         work.watch_loss(lambda: server.withdraw(elsewhere))
+        metrics.template(context.wall())  # it waits from now on
         work.watch(lambda job: metrics.template(work.template_s or 0.0))
         work.start()
         self._loops.add("Comparing the nodes' network with ours", self._check_chain, CHAIN_EVERY_S)

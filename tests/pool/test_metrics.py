@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import attrs
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -218,6 +219,21 @@ def test_the_web_adds_up_what_other_processes_recorded(tmp_path: Path) -> None:
     assert found["sluice_shares_total"].value == 5
     assert found["sluice_connections"].value == 3
     assert found["sluice_template_timestamp_seconds"].value == 3
+
+
+def test_a_role_that_ended_with_no_supervisor_is_forgotten_by_the_next_one_that_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics.forget_the_dead()  # where no directory is shared there is nothing to forget
+    environment = metrics.prepare(tmp_path / "metrics")
+    dead = run(environment, RECORD, "2").strip()
+    monkeypatch.setenv(metrics.DIRECTORY, environment[metrics.DIRECTORY])
+    alive = tmp_path / "metrics" / f"gauge_livesum_{os.getpid()}.db"
+    alive.write_bytes(b"ours")
+    metrics.forget_the_dead()
+    left = {path.name for path in (tmp_path / "metrics").glob("gauge_live*")}
+    assert left == {alive.name}
+    assert (tmp_path / "metrics" / f"counter_{dead}.db").exists()
 
 
 def test_the_exposition_parses_and_needs_no_shared_directory(tmp_path: Path) -> None:
