@@ -28,6 +28,7 @@ from pool.chain.node import (
     WrongCredentials,
 )
 from pool.chain.rpc import CookieFile, Rpc, UserPassword
+from pool.chain.submission import said_nothing_of, said_of_block
 from pool.chain.template import Template
 from pool.config import NodeConfig, NodeLink
 from pool.errors import ChainError, ConfigError
@@ -160,11 +161,9 @@ class BitcoindNode:
         """See Node: null and ``duplicate`` (we had submitted it before) both mean that the node has it."""
         try:
             word = await self._rpc.call("submitblock", block_hex, timeout_s=SUBMIT_TIMEOUT_S)
-        except ChainRefused as error:
-            return Refused(error.message)
         except ChainError as error:
-            return Unanswered(str(error))
-        return Accepted() if word in (None, "duplicate") else Refused(str(word))
+            return said_nothing_of(error)
+        return said_of_block(word)
 
     async def propose(self, block_hex: str) -> SubmitResult:
         """See MiningNode: getblocktemplate's mode ``proposal`` (BIP 23)."""

@@ -10,13 +10,23 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from pool.chain.node import Accepted, Node, Refused, SubmitResult, Unanswered, word_for
+from pool.chain.node import (
+    Accepted,
+    ChainRefused,
+    Node,
+    Refused,
+    SubmitResult,
+    Unanswered,
+    word_for,
+)
 from pool.chain.saved import SavedBlock, name_of
+from pool.errors import ChainError
 
 RESUBMIT_FOR_S = 7200.0
 """Afterwards the network has gone on without the block; its file is still submitted at the next start."""
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
+_NO_BLOCK = -22
 _KEPT = frozenset({"inconclusive", "duplicate-inconclusive"})
 """A node's words for a good block on a branch that has less work for now: it has the block (BIP 22)."""
 
@@ -26,6 +36,22 @@ log = Logger()
 def has_block(result: SubmitResult) -> bool:
     """Whether this answer means that the node has the block and did not find it invalid."""
     return isinstance(result, Accepted) or (isinstance(result, Refused) and result.reason in _KEPT)
+
+
+def said_of_block(word: object) -> SubmitResult:
+    """What submitblock's answer means (BIP 22)."""
+    return Accepted() if word in (None, "duplicate") else Refused(str(word))
+
+
+def said_nothing_of(error: ChainError) -> SubmitResult:
+    """What it means for a block that submitblock ended in an error.
+
+    Only one that calls the bytes no block is about the block.  Any other (out of memory, shutting down, no
+    such method) is the node's own trouble: it is asked again.
+    """
+    if isinstance(error, ChainRefused) and error.code == _NO_BLOCK:
+        return Refused(error.message)
+    return Unanswered(str(error))
 
 
 class Submitter:

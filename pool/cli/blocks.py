@@ -13,10 +13,10 @@ from twisted.internet.interfaces import IReactorThreads
 from pool import config as configuration
 from pool.chain import saved
 from pool.chain.bitcoind import SUBMIT_TIMEOUT_S, rpcs_for_role
-from pool.chain.node import Accepted, ChainRefused, Refused, SubmitResult, Unanswered, word_for
+from pool.chain.node import SubmitResult, Unanswered, word_for
 from pool.chain.rpc import Rpc
 from pool.chain.saved import SavedBlock
-from pool.chain.submission import has_block
+from pool.chain.submission import has_block, said_nothing_of, said_of_block
 from pool.cli.common import (
     NARROW,
     config_option,
@@ -189,12 +189,9 @@ def _submit(config: Config, found: SavedBlock) -> dict[str, SubmitResult]:
 
 def _ask(rpc: Rpc, block_hex: str) -> SubmitResult:
     try:
-        word = rpc.ask("submitblock", block_hex, timeout_s=SUBMIT_TIMEOUT_S)
-    except ChainRefused as error:
-        return Refused(error.message)
+        return said_of_block(rpc.ask("submitblock", block_hex, timeout_s=SUBMIT_TIMEOUT_S))
     except ChainError as error:
-        return Unanswered(str(error))
-    return Accepted() if word in (None, "duplicate") else Refused(str(word))
+        return said_nothing_of(error)
 
 
 def _record(config: Config, found: SavedBlock, results: dict[str, SubmitResult]) -> None:

@@ -10,8 +10,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, globalLogPublisher
 
-from pool.chain.node import Accepted, Node, Refused, SubmitResult, Unanswered
-from pool.chain.submission import RESUBMIT_FOR_S, Submitter
+from pool.chain.node import (
+    Accepted,
+    ChainRefused,
+    ChainUnavailable,
+    Node,
+    Refused,
+    SubmitResult,
+    Unanswered,
+)
+from pool.chain.submission import RESUBMIT_FOR_S, Submitter, said_nothing_of, said_of_block
+from pool.errors import ChainError
 from tests.pool.test_chain_saved import BLOCK
 
 
@@ -101,3 +110,26 @@ def test_a_block_that_nobody_answers_for_is_given_up_loudly_after_two_hours(
     assert submitted(never, for_s=int(RESUBMIT_FOR_S) + 60) == [("one", Unanswered("down"))]
     assert [alarm["words"] for alarm in critical] == ["one: unanswered"]
     assert len(never.given) < 300
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (ChainRefused(-22, "Block decode failed"), Refused("Block decode failed")),
+        (ChainRefused(-7, "out of memory"), Unanswered("the node refused: out of memory (code -7)")),
+        (ChainRefused(-32603, "internal"), Unanswered("the node refused: internal (code -32603)")),
+        (ChainUnavailable("no answer"), Unanswered("no answer")),
+    ],
+)
+def test_only_an_error_about_the_block_itself_is_the_last_word_on_it(
+    error: ChainError, result: SubmitResult
+) -> None:
+    assert said_nothing_of(error) == result
+
+
+def test_a_block_that_the_node_has_already_is_accepted() -> None:
+    assert [said_of_block(word) for word in (None, "duplicate", "rejected")] == [
+        Accepted(),
+        Accepted(),
+        Refused("rejected"),
+    ]
