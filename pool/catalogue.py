@@ -68,6 +68,12 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
     "sluice_settle_seconds": Metric(
         "histogram", "book", "Time to divide a block and write its rewards", buckets=_SLOW_S
     ),
+    "sluice_reserve_msat": Metric(
+        "gauge", "book", "What is left of the reserve that shares are paid from (PPS)"
+    ),
+    "sluice_reserve_ruin_probability": Metric(
+        "gauge", "book", "The odds that this reserve is ever used up, at the newest block"
+    ),
     "sluice_payment_outcomes_total": Metric(
         "counter", "payer", "Lightning payment attempts by outcome", ("outcome",)
     ),

@@ -20,9 +20,9 @@ from twisted.web.client import Agent
 
 from payouts.errors import PayoutError
 from payouts.money import floor_sat
-from pool import fronts
+from pool import check_node, fronts
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
-from pool.chain.node import CHAINS, ChainRefused, ChainUnavailable, WrongCredentials
+from pool.chain.node import ChainUnavailable
 from pool.config import Config
 from pool.errors import PoolError, StoreError
 from pool.lightning import CREDENTIALS, credential_objection, lightning_node
@@ -76,7 +76,7 @@ def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
     return [
         ("store", _store(config)),
         ("databases", _databases(config)),
-        *((f"node as {role}", _node(config, role, reactor)) for role in ("front", "book", "payer")),
+        *check_node.attempts(config, reactor),
         ("wallet", _wallet(config, reactor)),
         ("lightning", _lightning(config, reactor)),
         ("lightning credential", _lightning_credential(config, reactor)),
@@ -153,7 +153,7 @@ async def _reserve(config: Config, reactor: Any) -> str:
         reserve = reserve_of(config, queries.ledger_balances(), info.height)
     if reserve is None or reserve.left <= 0:
         raise _Wrong("the reserve that shares are paid from is used up: declare more, or change the scheme")
-    return reserve.words()
+    return f"the reserve of {reserve.words()}"
 
 
 def _version(directory: Path, name: str) -> int:
@@ -164,36 +164,6 @@ def _version(directory: Path, name: str) -> int:
         raise _Wrong(
             f"{directory / name}.db: {error}: may this user read it? else restore it from its backup"
         ) from None
-
-
-async def _node(config: Config, role: str, reactor: Any) -> str:
-    rpc = rpc_for_role(config.node, role, reactor)
-    try:
-        info = await BitcoindNode(rpc).chain_info()
-    except WrongCredentials as error:
-        raise _Wrong(f"{error}: docs/operations.md has the lines for bitcoin.conf") from None
-    except ChainUnavailable as error:
-        raise _Wrong(f"{error}: does it run, and is node.url right?") from None
-    if info.chain != CHAINS[config.node.network]:
-        raise _Wrong(
-            f"the node is on {info.chain}, node.network says {config.node.network}: mend one of them"
-        )
-    if info.syncing and config.node.network != "regtest":
-        raise _Wrong(f"the node is still downloading the chain (height {info.height}): wait until it is done")
-    own_user = getattr(config.node, role) is not None
-    if own_user and role != "payer" and await _may_use_wallets(rpc):
-        raise _Wrong(f"the {role}'s user may call wallets: give it an rpcwhitelist (docs/operations.md)")
-    return f"{info.chain} at height {info.height}" + ("" if own_user else ", with the node's cookie")
-
-
-async def _may_use_wallets(rpc: Any) -> bool:
-    try:
-        await rpc.call("listwallets")
-    except WrongCredentials:
-        return False
-    except ChainRefused:  # a node that was built or started without wallets
-        return False
-    return True
 
 
 async def _wallet(config: Config, reactor: Any) -> str:

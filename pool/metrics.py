@@ -93,11 +93,18 @@ class BookMetrics:
         self._height = gauge("sluice_chain_height", registry, "mostrecent")
         self._tip = gauge("sluice_chain_tip_timestamp_seconds", registry, "mostrecent")
         self._settle = histogram("sluice_settle_seconds", registry)
+        self._reserve = gauge("sluice_reserve_msat", registry, "mostrecent")
+        self._ruin = gauge("sluice_reserve_ruin_probability", registry, "mostrecent")
 
     def tip(self, height: int, time_s: float) -> None:
         """The chain's tip is at this height since a Unix time."""
         self._height.set(height)
         self._tip.set(time_s)
+
+    def reserve(self, left: Msat, ruin: float) -> None:
+        """Shares are paid from a reserve with so much left, which is ever used up with this probability."""
+        self._reserve.set(left)
+        self._ruin.set(ruin)
 
     def settle_seconds(self, seconds: float) -> None:
         """A block's rewards took so long to be divided and written."""

@@ -48,10 +48,10 @@ class Reserve:
     def words(self) -> str:
         """The same in a sentence."""
         if self.left <= 0 or self.block <= 0:
-            return f"{self.pot}: the reserve is used up: what is paid for shares now is not covered"
+            return f"{self.pot}: used up, what is paid for shares now is not covered"
         return (
-            f"{self.pot}: {floor_sat(self.left):,} sat in reserve, {self.left / self.block:.1f} subsidies;"
-            f" the odds that it is ever used up are {self.ruin:.4%}"
+            f"{self.pot}: {floor_sat(self.left):,} sat, {self.left / self.block:.1f} subsidies;"
+            f" ever used up with probability {self.ruin:.4%}"
         )
 
 

@@ -30,6 +30,7 @@ from pool.cli.common import (
 )
 from pool.config import Config
 from pool.errors import PoolError
+from pool.reserve import reserve_of
 from pool.store.operator import OperatorDesk, is_running
 from pool.store.queries import Queries
 from pool.web import words
@@ -200,6 +201,7 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
         "payments": {f"{way} {state}": n for (way, state), n in queries.payments_by_state().items()},
         "assets_msat": str(sum(v for k, v in balances.items() if k.startswith("assets:"))),
         "owed_msat": str(-sum(v for k, v in balances.items() if k.startswith("liabilities:miners:"))),
+        "reserve": _reserve(config, queries, balances),
         "sending_stopped": queries.sending_stopped(),
         **_waiting(directory),
     }
@@ -216,6 +218,13 @@ def _waiting(directory: Path) -> dict[str, Any]:
         "without_outcome": len(desk.without_outcome(LONG)),
         "stops": [reason for reason, _ in desk.stops()],
     }
+
+
+def _reserve(config: Config, queries: Queries, balances: dict[str, int]) -> str | None:
+    """What is left of the reserve that shares are paid from; None without one, or before the first share."""
+    height = queries.newest_height()
+    reserve = None if height is None else reserve_of(config, balances, height)
+    return None if reserve is None else reserve.words()
 
 
 def _lines(known: dict[str, Any]) -> list[str]:
@@ -236,6 +245,8 @@ def _lines(known: dict[str, Any]) -> list[str]:
         f"assets      {sat_text(Msat(int(known['assets_msat'])))} sat",
         f"owed        {sat_text(Msat(int(known['owed_msat'])))} sat to miners",
     ]
+    if known["reserve"] is not None:
+        lines.append(f"reserve     {known['reserve']}")
     if known["awaiting_approval"]:
         lines.append(f"approval    {known['awaiting_approval']} payments wait for `sluice payouts approve`")
     if known["without_outcome"]:

@@ -14,6 +14,7 @@ from pool.crediting import Crediting
 from pool.metrics import BookMetrics
 from pool.pots import policies_of
 from pool.recheck import Rechecker
+from pool.reserve import reserve_of
 from pool.roles.base import Context, Loops
 from pool.settle import Change, Settler
 from pool.store.assertions import AssertionTable
@@ -67,6 +68,9 @@ class BookRole:
             if info.best_hash != self._best_hash:
                 self._best_hash = info.best_hash
                 metrics.tip(info.height, context.wall())
+                reserve = reserve_of(config, books.balances(), info.height)
+                if reserve is not None:
+                    metrics.reserve(reserve.left, reserve.ruin)
 
         async def fill_treasury() -> None:
             self._fill_treasury(treasury, shares)

@@ -164,6 +164,11 @@ class Queries:
         rows = self._rows("shares", "SELECT time_ms FROM share ORDER BY id DESC LIMIT 1")
         return rows[0][0] if rows else None
 
+    def newest_height(self) -> int | None:
+        """Of the block that the newest share sought."""
+        rows = self._rows("shares", "SELECT height FROM share ORDER BY id DESC LIMIT 1")
+        return rows[0][0] if rows else None
+
     def rejected(self, since_s: int) -> dict[int, int]:
         """Refused submissions by Stratum error code, in the hours that began at the Unix second or later."""
         return dict(

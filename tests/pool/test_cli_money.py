@@ -13,7 +13,7 @@ from pool.errors import PoolError, StoreError
 from pool.store.database import sole_role
 from pool.store.ledger import LedgerStore, NewAccount
 from tests.contracts.book import ADDRESS_A, NOW_MS, claim, intent, k1_hash_for
-from tests.pool.cli_tools import configure, invoke, json_of, text_of
+from tests.pool.cli_tools import CONFIG, configure, invoke, json_of, text_of
 from tests.pool.test_settle import Pool
 from tests.pool.test_store_payments import make
 from tests.pool.test_verify import pool
@@ -165,3 +165,19 @@ def test_what_is_no_account_or_no_address_is_refused(waiting: Path) -> None:
         invoke(waiting, "payouts", "address", "alice", "--lightning", "alice")
     with pytest.raises(click.BadParameter, match="no regtest address"):
         invoke(waiting, "payouts", "address", "alice", "--onchain", "bc1qxyz")
+
+
+PPS = """
+[rewards]
+scheme = "pps"
+fee_bps = 200
+reserve_sat = 852000000000
+"""
+
+
+def test_status_tells_what_is_left_of_the_reserve_that_shares_are_paid_from(books: Path) -> None:
+    assert json_of(books, "status")["reserve"] is None
+    configure(books, CONFIG + PPS)
+    # its shares were sought at height 200, after regtest's first halving
+    odds = "reserve     pool: 852,000,000,000 sat, 340.8 subsidies; ever used up with probability 0.0001%"
+    assert odds in text_of(books, "status").splitlines()

@@ -208,7 +208,7 @@ def test_the_odds_of_ruin_are_the_published_ones_and_follow_the_luck() -> None:
     reserve = reserve_of(config(block * 1704 // 10), {}, 149)
     assert reserve is not None
     assert reserve.ruin == pytest.approx(0.001, rel=0.002)
-    assert "170.4 subsidies; the odds that it is ever used up are 0.0999%" in reserve.words()
+    assert "170.4 subsidies; ever used up with probability 0.0999%" in reserve.words()
     five = reserve_of(config(block * 3, fee_bps=2000), {ledger.RESERVE: -2 * block * 1000}, 149)
     assert five is not None
     assert five.ruin == pytest.approx(0.0982, abs=0.0001)

@@ -104,6 +104,7 @@ def test_book_and_payer_record_what_they_did() -> None:
     book, payer = BookMetrics(registry), PayerMetrics(registry)
     book.tip(840_000, 99.0)
     book.settle_seconds(0.4)
+    book.reserve(Msat(9_000), 0.001)
     payer.outcome(PaymentState.SETTLED)
     payer.payment_seconds(1.5)
     payer.outbound(Msat(5_000))
@@ -111,6 +112,8 @@ def test_book_and_payer_record_what_they_did() -> None:
     found = samples(registry)
     assert found["sluice_chain_height", ()] == 840_000
     assert found["sluice_settle_seconds_count", ()] == 1
+    assert found["sluice_reserve_msat", ()] == 9_000
+    assert found["sluice_reserve_ruin_probability", ()] == 0.001
     assert found["sluice_payment_outcomes_total", ("settled",)] == 1
     assert found["sluice_lightning_outbound_msat", ()] == 5_000
     assert found["sluice_hot_wallet_msat", ()] == 7_000
