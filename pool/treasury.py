@@ -26,10 +26,6 @@ _NETWORKS: Final = {
 _ORIGIN: Final = re.compile(r"\[[^\]]*\]")
 _HARDENED: Final = re.compile(r"/(?:\d+|\*)['hH]")
 MOST_CHARACTERS: Final = 10_000
-WHOLE_BPS: Final = 10_000
-_LONGEST_SCRIPT: Final = 34
-_COINBASE_BYTES: Final = 126
-"""Of a coinbase without tag and payouts, at heights up to 2^31."""
 LAST_INDEX: Final = 2**31 - 1
 """Of an unhardened child (BIP 32)."""
 
@@ -161,8 +157,3 @@ def transfer_again(reference: str, memo: Mapping[str, Any]) -> ledger.Entry:
 def fee(sats: int) -> Sat:
     """A fee as it was typed in."""
     return Sat(sats)
-
-
-def coinbase_bytes(outputs: int, tag: int) -> int:
-    """The most bytes that a coinbase has without its witness: so many payouts, a tag of so many bytes."""
-    return _COINBASE_BYTES + (1 + tag if tag else 0) + outputs * (9 + _LONGEST_SCRIPT)

@@ -11,7 +11,6 @@ import click
 
 from payouts.money import Msat, floor_sat
 from pool import treasury as offline
-from pool.chain.coinbase import too_long_for
 from pool.cli.books import Amount
 from pool.cli.common import (
     config_option,
@@ -114,20 +113,10 @@ def treasury_check(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
         click.echo(f"descriptor {in_use.treasury_id}: {short(in_use.descriptor, 60)}")
         click.echo(f"{len(known)} addresses, {unused} unused, {len(left)} to be derived by the book")
         click.echo(f"treasury_bps is {config.onchain.treasury_bps} of 10000")
-        for line in _machines(config):
-            click.echo(line)
         for line in wrong:
             click.echo(f"WRONG: {line}")
     if wrong:
         raise click.exceptions.Exit(1)
-
-
-def _machines(config: Config) -> Iterator[str]:
-    """Which machines cannot take coinbases as long as these; a script of 34 bytes is the longest."""
-    outputs = 2 if 0 < config.onchain.treasury_bps < offline.WHOLE_BPS else 1
-    size = offline.coinbase_bytes(outputs, len(config.stratum.tag))
-    for name in too_long_for(size):
-        yield f"coinbases of up to {size} bytes are too long for {name}"
 
 
 def _differences(config: Config, in_use: Imported, known: list[TreasuryAddress]) -> Iterator[str]:

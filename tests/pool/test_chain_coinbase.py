@@ -237,3 +237,13 @@ def test_the_machines_that_do_not_take_a_long_coinbase_are_named() -> None:
     assert too_long_for(one) == ()
     assert too_long_for(two) == ("NerdMiner",)
     assert "unknown" in too_long_for(756)
+
+
+def test_whatever_is_configured_every_known_machine_takes_the_coinbase() -> None:
+    template = parse(answer(height=8_388_607))
+    taproot = bytes.fromhex("5120") + b"\x07" * 32
+
+    longest = build_paying(template, many(2, taproot), MARK, b"t" * 40)
+
+    assert size_bytes(longest) == 252
+    assert too_long_for(size_bytes(longest)) == ()
