@@ -6,7 +6,6 @@ bisection, and every later look reads only the rows that came since.
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -14,11 +13,11 @@ from typing import Final
 
 import attrs
 
+from pool.luck import SILENT_ODDS, poisson_interval, silence_odds
 from stratum.units import Target, Work, work_from_target
 
 SLICE_MS: Final = 60_000
 KEPT_SLICES: Final = 61
-Z_95: Final = 1.959964
 
 
 @attrs.frozen
@@ -42,18 +41,26 @@ class Hashrate:
 
 @attrs.frozen
 class Worker:
-    """One machine of an account.  ``last_share_ms`` is Unix milliseconds."""
+    """One machine of an account.
+
+    Attributes:
+        name: as it calls itself; may be empty.
+        hashrate: over the window that was asked for.
+        last_share_ms: Unix milliseconds.
+        silent: it sends nothing any more, for longer than chance would have it.
+    """
 
     name: str
     hashrate: Hashrate
     last_share_ms: int
+    silent: bool = False
 
 
 def estimate(counts: Iterable[tuple[Work, int]], span_s: float) -> Hashrate:
     """Estimate a hashrate from (work of a share, number of such shares) over a span.
 
-    The interval is the exact Poisson interval by the cubes of Wilson and Hilferty (1931), which is right to
-    a percent from one share on; for shares of mixed work with the effective number (Σw)² / Σw².
+    The interval is the exact Poisson interval; for shares of mixed work that of the effective number,
+    (Σw)² / Σw².
     """
     pairs = list(counts)
     total = sum(work * count for work, count in pairs)
@@ -61,11 +68,9 @@ def estimate(counts: Iterable[tuple[Work, int]], span_s: float) -> Hashrate:
     if total == 0 or span_s <= 0:
         return Hashrate(0.0, 0.0, 0.0, shares, span_s)
     effective = total**2 / sum(work**2 * count for work, count in pairs)
-    above = effective + 1
-    low = max(0.0, 1 - 1 / (9 * effective) - Z_95 / (3 * math.sqrt(effective))) ** 3
-    high = above * (1 - 1 / (9 * above) + Z_95 / (3 * math.sqrt(above))) ** 3 / effective
+    low, high = poisson_interval(effective)
     rate = total / span_s
-    return Hashrate(rate, rate * low, rate * high, shares, span_s)
+    return Hashrate(rate, rate * low / effective, rate * high / effective, shares, span_s)
 
 
 _Accounts = defaultdict[str, defaultdict[tuple[str, int], int]]
@@ -141,10 +146,27 @@ class Activity:
         for accounts in self._recent(now_ms, window_s):
             for (name, target_id), count in accounts.get(account, {}).items():
                 counts[name][target_id] += count
+        silent = self._silent(account, now_ms)
         return [
-            Worker(name, self._estimate(found, now_ms, window_s), last[name])
+            Worker(name, self._estimate(found, now_ms, window_s), last[name], name in silent)
             for name, found in counts.items()
         ]
+
+    def _silent(self, account: str, now_ms: int) -> set[str]:
+        """Machines that would not be so quiet by chance, going by their shares of the whole hour."""
+        shares: Counter[str] = Counter()
+        first: dict[str, int] = {}
+        for slice_ in sorted(self._slices):
+            for (name, _), count in self._slices[slice_].get(account, {}).items():
+                shares[name] += count
+                first.setdefault(name, slice_ * SLICE_MS)
+        last = self._last_ms.get(account, {})
+        return {
+            name
+            for name, began_ms in first.items()
+            if silence_odds(shares[name], (now_ms - began_ms) / 1000, (now_ms - last[name]) / 1000)
+            < SILENT_ODDS
+        }
 
     def active(self, now_ms: int, window_s: int) -> tuple[int, int]:
         """How many accounts, and how many machines, found a share within the window."""

@@ -43,7 +43,7 @@ class AdjustmentDesk:
             return self._store.post(entry, now_ms)
 
     def own(self) -> Msat:
-        """What an operator may take out: the less of equity beyond the reserve, and of what nobody may claim."""
+        """What an operator may take out: no more than equity beyond the reserve, or than nobody claims."""
         balances = self._store.balances()
         reserve = max(0, -balances.get(ledger.RESERVE, 0))
         equity = -reserve + sum(

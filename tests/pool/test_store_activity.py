@@ -91,3 +91,21 @@ def test_however_the_log_is_read_the_counts_are_the_same(
     hour = at_once.account(ADDRESS, NOW_MS, 3600)
     assert piecewise.account(ADDRESS, NOW_MS, 3600) == hour == piecewise.pool(NOW_MS, 3600)
     assert hour.shares == sum(age_ms >= -3_600_000 for age_ms in ages_ms)
+
+
+def test_a_machine_that_went_silent_is_told_from_a_slow_one(tmp_path: Path) -> None:
+    shares = connect(tmp_path, "shares")
+    for second in range(3000, 0, -10):
+        if second > 200:
+            add_shares(shares, "ann", 1, NOW_MS - second * 1000, "silent")
+        add_shares(shares, "ann", 1, NOW_MS - second * 1000, "steady")
+        if second % 600 == 0:
+            add_shares(shares, "ann", 1, NOW_MS - second * 1000, "slow")
+    activity = Activity(shares)
+    activity.follow(NOW_MS)
+    workers = activity.workers("ann", NOW_MS, 600)
+    assert {worker.name: worker.silent for worker in workers} == {
+        "silent": True,
+        "slow": False,
+        "steady": False,
+    }
