@@ -54,6 +54,7 @@ class Chain:
         self.blocks = {genesis.hash: genesis}
         self.active = [genesis]
         self.mempool: list[bytes] = []
+        self.rules = ["csv", "!segwit", "taproot"]
         self.silent = False
         self.proposed = 0
         self.polled = threading.Event()  # somebody waits, or has waited, for a change
@@ -128,7 +129,7 @@ class Chain:
             commitment = sha256d(merkle_root([bytes(32), *txids]) + bytes(32))
             return {
                 "version": 0x20000000,
-                "rules": ["csv", "!segwit", "taproot"],
+                "rules": self.rules,
                 "previousblockhash": tip.hash,
                 "transactions": [
                     {"data": raw.hex(), "txid": txid[::-1].hex(), "hash": txid[::-1].hex(), "fee": 100}

@@ -8,16 +8,16 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
-from pool import check
+from pool import check, check_node
 from pool.config import Config, parse
 from pool.store.database import FILES, connect, sole_role
 from tests.fakes_node import PASSWORD, USER, StandIn
@@ -68,12 +68,12 @@ def key(directory: Path, mode: int = 0o600, size: int = 32) -> Path:
 
 
 def test_a_node_that_answers_is_in_order(node: StandIn, tmp_path: Path) -> None:
-    attempt = check._node(configured(tmp_path, node.url), "front", InlineReactor())
+    attempt = check_node.node(configured(tmp_path, node.url), "front", InlineReactor())
     says(attempt, "regtest at height", ok=True)
 
 
 def test_a_wrong_password_is_named_with_its_role_and_never_shown(node: StandIn, tmp_path: Path) -> None:
-    attempt = check._node(configured(tmp_path, node.url, "wrong-one"), "book", InlineReactor())
+    attempt = check_node.node(configured(tmp_path, node.url, "wrong-one"), "book", InlineReactor())
     result = tried(attempt)
     assert not result.ok
     assert "role book" in result.says
@@ -82,18 +82,45 @@ def test_a_wrong_password_is_named_with_its_role_and_never_shown(node: StandIn, 
 
 
 def test_a_node_that_does_not_answer_is_asked_about(tmp_path: Path) -> None:
-    says(check._node(configured(tmp_path), "front", InlineReactor()), "127.0.0.1:1", "node.url")
+    says(check_node.node(configured(tmp_path), "front", InlineReactor()), "127.0.0.1:1", "node.url")
 
 
 def test_a_node_of_another_network_names_both(node: StandIn, tmp_path: Path) -> None:
     user = {"user": USER, "password": PASSWORD}
     config = configured(tmp_path, node={"network": "mainnet", "url": node.url, "front": user})
-    says(check._node(config, "front", InlineReactor()), "on regtest", "node.network says mainnet")
+    says(check_node.node(config, "front", InlineReactor()), "on regtest", "node.network says mainnet")
 
 
 def test_a_role_without_user_or_cookie_is_told_which_keys_it_wants(node: StandIn, tmp_path: Path) -> None:
     config = configured(tmp_path, node={"network": "regtest", "url": node.url})
-    says(check._node(config, "payer", InlineReactor()), "node.payer", "node.cookie_file")
+    says(check_node.node(config, "payer", InlineReactor()), "node.payer", "node.cookie_file")
+
+
+def test_work_is_tried_and_what_forbids_it_is_named(node: StandIn, tmp_path: Path) -> None:
+    config = configured(tmp_path, node.url)
+    says(check_node.work(config, InlineReactor()), "a template of 0 transactions", "zmqpubhashblock", ok=True)
+    node.chain.rules = ["!segwit", "!covenants"]
+    says(check_node.work(config, InlineReactor()), "no work is to be had", "'!covenants'")
+
+
+def test_a_second_node_is_tried_and_compared_and_names_its_own_section(node: StandIn, tmp_path: Path) -> None:
+    user = {"user": USER, "password": PASSWORD}
+
+    def beside(url: str) -> Config:
+        also = [{"url": url, "front": user, "book": user}]
+        return configured(tmp_path, node={"network": "regtest", "url": node.url, "front": user, "also": also})
+
+    with StandIn() as other:
+        tried_there = check_node.attempts(beside(other.url), InlineReactor())
+        names = [what for what, attempt in tried_there if not cast(Coroutine[Any, Any, str], attempt).close()]
+        assert "node 2 as book" in names
+        assert "node 2 as payer" not in names
+        says(check_node.together(beside(node.url), InlineReactor()), "on one chain, 0 blocks apart", ok=True)
+        other.chain.grow()
+        other.chain.blocks.pop(node.chain.tip.hash, None)  # made in the same second, both may have it
+        says(check_node.together(beside(other.url), InlineReactor()), "another branch", other.url[7:])
+        says(check_node.node(beside(other.url), "front", InlineReactor(), 1), "regtest at height", ok=True)
+    says(check_node.node(beside(other.url), "book", InlineReactor(), 1), "is node.also[0].url right?")
 
 
 def test_the_store_says_what_is_missing_and_what_is_open_to_all(tmp_path: Path) -> None:
@@ -239,6 +266,7 @@ def test_the_command_tries_everything_and_exits_1_when_something_fails(node: Sta
         "node as front": True,
         "node as book": True,
         "node as payer": False,
+        "node's work": True,
         "wallet": False,
         "lightning": True,
         "lightning credential": True,
