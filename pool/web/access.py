@@ -9,12 +9,14 @@ from urllib.parse import unquote, urlsplit
 from twisted.logger import Logger
 from twisted.web.http import Request
 from twisted.web.iweb import IRequest
+from twisted.web.server import Request as PageRequest
 from twisted.web.server import Site
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src data: 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
 )
+MOST_BODY: Final = 16_384  # bytes; the longest form has a signature of a thousand characters
 _PLAIN: Final = frozenset({"", "start", "blocks", "static", "healthz", "metrics", "api", "account", "login"})
 _SECRET: Final = frozenset({"a", "u", "lnurl", "prove"})
 _HARMLESS: Final = re.compile(r"/*([\w-]{1,16}(\.\w{1,4})?/?){0,3}", re.ASCII)
@@ -35,8 +37,29 @@ def redacted(uri: bytes) -> str:
     return path if first in _PLAIN and _HARMLESS.fullmatch(path) else "/…"
 
 
+class BoundedRequest(PageRequest):
+    """A request whose body is a form at the most: a longer one would fill the disk until it is whole."""
+
+    received = 0
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 -- Twisted's spelling
+        """Take a piece of the body, or hang up."""
+        self.received += len(data)
+        if self.received > MOST_BODY:
+            self.channel.loseConnection()  # type: ignore[no-untyped-call]
+        else:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+    def requestReceived(self, *what: bytes) -> None:  # noqa: N802 -- Twisted's spelling
+        """Answer, unless the body was too long."""
+        if self.received <= MOST_BODY:
+            super().requestReceived(*what)  # type: ignore[no-untyped-call]
+
+
 class AccessLog(Site):
-    """An HTTP factory whose access log has redacted paths, and neither queries nor referrers."""
+    """An HTTP factory with bounded bodies and a log of redacted paths, without queries and referrers."""
+
+    requestFactory = BoundedRequest  # noqa: N815 -- Twisted's spelling
 
     noisy = False
     _events = Logger()

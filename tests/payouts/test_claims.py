@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from payouts import lnurl
 from payouts.claims import Judged, judge
 from payouts.ports import NotTaken
 from tests.payouts.fake_book import FakeBook
@@ -62,6 +63,17 @@ def test_a_bad_invoice_is_refused_with_its_reason(text: str, word: str) -> None:
 def test_an_expired_link_is_refused_whatever_the_web_let_through() -> None:
     assert isinstance(judge(ORDINARY, TERMS, OWN, NOW_MS + 600_000), Judged)
     assert isinstance(judge(ORDINARY, TERMS, OWN, NOW_MS + 601_000), NotTaken)
+
+
+def test_a_cards_k1_is_its_own_and_has_no_end() -> None:
+    token = lnurl.make_token(KEY, "alice", 0, 7)
+    filed = attrs.evolve(ORDINARY, token_expires_s=0, card=7, k1_hash=lnurl.k1_hash(lnurl.k1(KEY, token, 0)))
+    judged = judge(filed, TERMS, OWN, NOW_MS)
+    assert isinstance(judged, Judged)
+    assert judged.k1_hash_for(0) == filed.k1_hash
+    other = judge(attrs.evolve(filed, card=8), TERMS, OWN, NOW_MS)
+    assert isinstance(other, Judged)
+    assert other.k1_hash_for(0) != filed.k1_hash
 
 
 def test_the_server_key_and_k1_are_in_no_repr() -> None:

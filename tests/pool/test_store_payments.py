@@ -19,6 +19,7 @@ from payouts.errors import BookLocked, PayoutError
 from payouts.money import Msat, Sat
 from payouts.ports import Claim, Intent, NotTaken, Output, Payment, PaymentState, Taken
 from pool import ledger
+from pool.store.access import AccessBook
 from pool.store.database import connect
 from pool.store.ledger import LedgerStore
 from pool.store.payments import SqliteBook
@@ -329,3 +330,31 @@ def test_an_address_account_has_no_claim_link_so_no_claim_of_it_is_taken(tmp_pat
     answer = book.take(intent(claim(1, address)), k1_hash_for, NOW_MS, limit=5)
     assert answer == NotTaken("This account is paid on-chain.")
     assert book.available(address) == 5000
+
+
+def test_an_address_can_be_claimed_for_once_its_owner_has_signed(tmp_path: Path) -> None:
+    book = make(tmp_path, {"bcrt1alice": 5_000})
+    access = AccessBook(connect(tmp_path, "ledger"))
+    access.renew_link("bcrt1alice", "a" * 64, NOW_MS, proof="signed")
+    assert isinstance(book.take(intent(claim(1, "bcrt1alice")), k1_hash_for, NOW_MS, limit=3), Taken)
+
+
+def test_a_card_pays_while_it_is_the_accounts_own_and_not_after(tmp_path: Path) -> None:
+    book = make(tmp_path, {"alice": 5_000, "bob": 5_000})
+    access = AccessBook(connect(tmp_path, "ledger"))
+    access.make_card("bob", "b" * 32, NOW_MS)
+    access.make_card("alice", "a" * 32, NOW_MS)
+    number = access.card_number("alice")
+
+    def take(claim_id: int, account: str, card: int, taken: int) -> Taken | NotTaken:
+        filed = attrs.evolve(claim(claim_id, account, taken=taken), card=card)
+        return book.take(intent(filed), k1_hash_for, NOW_MS, limit=3)
+
+    revoked = NotTaken("This card was revoked; please get a new one from your account page.")
+    assert isinstance(take(1, "alice", number, 0), Taken)
+    assert take(2, "alice", access.card_number("bob"), 1) == revoked
+    access.revoke_card("alice", NOW_MS)
+    assert take(3, "alice", number, 1) == revoked
+    access.make_card("alice", "c" * 32, NOW_MS)
+    assert take(4, "alice", number, 1) == revoked
+    assert isinstance(take(5, "alice", access.card_number("alice"), 1), Taken)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
 from pool.accounts import new_secret
-from pool.web.access import redacted
+from pool.web.access import MOST_BODY, redacted
 from tests.pool.web_site import Running
 
 
@@ -75,3 +75,11 @@ def test_a_post_counts_when_it_comes_from_our_own_page(
     tmp_path: Path, headers: list[tuple[str, str]], status: int
 ) -> None:
     assert Running(tmp_path).ask("/start", "POST", headers).status == status
+
+
+def test_a_body_that_is_longer_than_any_form_ends_the_connection(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    path = "/prove/bcrt1q50rtrmj2f8vl9tem8qpfw36ylw5jg9j2dkku3w"
+    assert running.ask(path, "POST", body="x" * MOST_BODY).status == 404
+    with pytest.raises(IndexError):  # there is no status, nor anything else
+        running.ask(path, "POST", body="x" * (MOST_BODY + 1))
