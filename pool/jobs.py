@@ -146,7 +146,9 @@ class Jobs:
             self._address_trouble.failed(error)
             return None
         if paid is None:
-            self._address_trouble.failed("there is none in the store: is the payer running?")
+            self._address_trouble.failed(
+                "there is none in the store: is the payer running (for the treasury, the book)?"
+            )
             return None
         self._address_trouble.worked()
         return paid
