@@ -186,6 +186,9 @@ def _values(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         for part in value.values():
             yield from _values(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _values(part)
 
 
 def test_the_example_shows_every_key_with_its_default() -> None:
