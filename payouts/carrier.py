@@ -119,6 +119,10 @@ class Carrier:
             carried.addErrback(self._ended_badly)
             carried.addBoth(lambda _: self._forget(payment_id, carried))
 
+    def carry_new(self, payment_id: int) -> None:
+        """See a payment to its end that was taken just now: it is sent at once."""
+        self.carry(payment_id, ask_first=False)
+
     def _forget(self, payment_id: int, carried: Deferred[None]) -> None:
         if self._carried.get(payment_id) is carried:
             del self._carried[payment_id]

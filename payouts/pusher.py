@@ -216,6 +216,7 @@ class Pusher:
         answer = self._book.take_push(held_back, self._now_ms())
         if isinstance(answer, NotTaken):
             return _Later(answer.reason)
+        self._watch.began(intent.amount, cost)
         if weighed.held_back is None:
             self._carry(answer.payment_id)
         return answer

@@ -101,7 +101,7 @@ class Sender:
         self._pusher = None
         if pushes is not None:
             self._push_every_s = pushes.options.every_s
-            self._pusher = Pusher(pushes, node, self._watch, options.terms, now_ms, self._carry)
+            self._pusher = Pusher(pushes, node, self._watch, options.terms, now_ms, self._carrier.carry_new)
         self._loops: list[Deferred[None]] = []
         self._running = False
 
@@ -124,8 +124,6 @@ class Sender:
         """How many payments are being carried now."""
         return self._carrier.under_way
 
-    # ------------------------------------------------------------------------------------------ the loops
-
     def _run(self, loop: Any) -> None:
         running: Deferred[None] = Deferred.fromCoroutine(loop)
         self._loops.append(running)
@@ -140,17 +138,17 @@ class Sender:
         while self._running:
             looked_at = await self._insist(self._take_claims)
             if self._running:
-                await self._sleep(0 if looked_at else self._options.poll_s)
+                await deferLater(self._clock, 0 if looked_at else self._options.poll_s)
 
     async def _every(self, seconds: float, step: Callable[[], Any]) -> None:
         while self._running:
-            await self._sleep(seconds)
+            await deferLater(self._clock, seconds)
             await self._insist(step)
 
     async def _pushes(self, pusher: Pusher, every_s: float) -> None:
         while self._running:
             soon = await self._insist(lambda: self._push(pusher))
-            await self._sleep(self._options.poll_s if soon else every_s)
+            await deferLater(self._clock, self._options.poll_s if soon else every_s)
 
     async def _push(self, pusher: Pusher) -> bool:
         """Begin pushes while no claim waits, and leave half of the places to claims that may come.
@@ -162,9 +160,6 @@ class Sender:
         if room <= 0 or self._inbox.unanswered(1):
             return True
         return pusher.begin(room) > 0
-
-    def _carry(self, payment_id: int) -> None:
-        self._carrier.carry(payment_id, ask_first=False)
 
     async def _insist(self, step: Callable[[], Any]) -> Any:
         """Do a step, and again with growing pauses while the node is lost or the book is in trouble."""
@@ -182,7 +177,7 @@ class Sender:
                 return result
             if not self._running:
                 return None
-            await self._sleep(self._patience.pause_s(attempt))
+            await deferLater(self._clock, self._patience.pause_s(attempt))
             attempt += 1
 
     async def _reconcile(self) -> None:
@@ -209,8 +204,6 @@ class Sender:
             if payment.waits and now_s > payment.invoice_expires_s:
                 self._carrier.carry(payment.payment_id, ask_first=True)
 
-    # ------------------------------------------------------------------------------------------ claims
-
     async def _take_claims(self) -> int:
         """Answer waiting claims as far as there is room; the number that was answered."""
         room = self._options.open_in_all - self._carrier.under_way
@@ -235,7 +228,7 @@ class Sender:
                 answered += taken is not None
                 outbound = Msat(outbound - (taken or 0))  # what was taken in this round is as good as gone
             # a claim takes milliseconds to check: what was taken must not wait until many others are
-            await self._sleep(0)
+            await deferLater(self._clock, 0)
         return answered
 
     def _consider(self, claim: Claim, outbound: Msat) -> Msat | None:
@@ -282,8 +275,9 @@ class Sender:
         answer = self._book.take(judged.intent, judged.k1_hash_for, now_ms, limit=limit)
         match answer:
             case Taken(payment_id=payment_id):
+                self._watch.began(judged.intent.amount, cost)
                 if held_back is None:
-                    self._carrier.carry(payment_id, ask_first=False)
+                    self._carrier.carry_new(payment_id)
                 else:
                     self.log.warn(
                         "Payment {id} waits for approval: {reason}", id=payment_id, reason=held_back
@@ -299,9 +293,6 @@ class Sender:
         self._book.refuse(claim, reason, self._now_ms())
         self.log.info("Claim {claim} was refused: {reason}", claim=claim.claim_id, reason=reason)
         return Msat(0)
-
-    async def _sleep(self, seconds: float) -> None:
-        await deferLater(self._clock, seconds)
 
     def _ended_badly(self, failure: Failure) -> None:
         if not isinstance(failure.value, CancelledError):

@@ -21,9 +21,10 @@ from payouts.limits import (
     weigh,
 )
 from payouts.money import Msat
-from payouts.ports import Book, LightningNode, Payment, PaymentState
+from payouts.ports import Book, Flow, LightningNode, Payment, PaymentState
 
 _SHOWN: Final = 3  # payment hashes named in the breaker's reason
+_FRESH_MS: Final = 1_000
 _OVERLAP_S: Final = 3600  # compared again each time: by so much the clocks of payer and node may differ
 
 
@@ -62,6 +63,8 @@ class Watch:
         self._overdue_ms = overdue_ms
         self._compared_s = 0
         self._usual = Msat(0)
+        self._flow: Flow | None = None
+        self._flow_ms = 0
         self._raised: set[str] = set()
 
     async def compare(self) -> None:
@@ -93,7 +96,7 @@ class Watch:
         """
         balance, outbound = await self._node.balance(), await self._node.outbound()
         now_ms = self._now_ms()
-        flow, past = self._book.flow(now_ms), self._book.past(now_ms)
+        flow, past = self._fresh(now_ms), self._book.past(now_ms)
         self._usual = past.busiest_hour
         self._book.note_node(balance, outbound, now_ms)
         found = alarms(flow, past, balance, self._limits)
@@ -128,11 +131,32 @@ class Watch:
         """Why sending is stopped, or None."""
         return self._book.stopped()
 
+    def began(self, amount: Msat, cost: Msat) -> None:
+        """One more payment was taken: what is leaving is not summed up anew for each of many."""
+        flow = self._flow
+        if flow is not None:
+            self._flow = Flow(
+                Msat(flow.day + amount),
+                Msat(flow.hour + amount),
+                flow.open_count + 1,
+                Msat(flow.open_amount + cost),
+            )
+
+    def _fresh(self, now_ms: int) -> Flow:
+        self._flow, self._flow_ms = self._book.flow(now_ms), now_ms
+        return self._flow
+
+    def _now_leaving(self, now_ms: int) -> Flow:
+        """What is leaving, summed up at most a second ago; what was taken since is in it."""
+        if self._flow is None or not 0 <= now_ms - self._flow_ms < _FRESH_MS:
+            return self._fresh(now_ms)
+        return self._flow
+
     def allowed(self, account: str) -> Msat | None:
         """The most that the limits leave for one more payment of an account; None when there are none."""
         now_ms = self._now_ms()
         spent = self._book.spent(account, now_ms - DAY_MS)
-        return allowed(self._book.flow(now_ms), spent, self._limits)
+        return allowed(self._now_leaving(now_ms), spent, self._limits)
 
     def weigh(self, account: str, amount: Msat, cost: Msat) -> Fine | NotNow | TooMuch:
         """Whether one more payment may begin; trips the breaker when it must.
@@ -144,7 +168,7 @@ class Watch:
         """
         now_ms = self._now_ms()
         spent = self._book.spent(account, now_ms - DAY_MS)
-        weighed = weigh(amount, cost, self._book.flow(now_ms), spent, self._usual, self._limits)
+        weighed = weigh(amount, cost, self._now_leaving(now_ms), spent, self._usual, self._limits)
         if isinstance(weighed, Tripped):
             self._book.stop_sending(weighed.reason, now_ms)
             self.log.error("Sending was stopped: {reason}", reason=weighed.reason)

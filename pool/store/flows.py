@@ -10,7 +10,7 @@ from payouts.limits import DAY_MS, HOUR_MS, WEEK_MS
 from payouts.money import Msat
 from payouts.ports import Flow, Past
 from pool import ledger
-from pool.store.payment_rows import OPEN
+from pool.store.payment_rows import IS_OPEN
 
 
 @attrs.frozen
@@ -59,9 +59,8 @@ class FlowReader:
             (now_ms - HOUR_MS, now_ms - DAY_MS),
         ).fetchone()
         count, cost = self._connection.execute(
-            "SELECT count(*), coalesce(sum(amount_msat + max_fee_msat + pool_fee_msat), 0)"
-            " FROM payment WHERE state IN (?, ?, ?)",
-            OPEN,
+            "SELECT count(*), coalesce(sum(amount_msat + max_fee_msat + pool_fee_msat), 0)"  # noqa: S608
+            f" FROM payment WHERE {IS_OPEN}"
         ).fetchone()
         return Flow(Msat(day), Msat(hour), count, Msat(cost))
 
@@ -96,9 +95,9 @@ class FlowReader:
         reasons = self._connection.execute("SELECT reason FROM breaker WHERE resumed_ms IS NULL ORDER BY id")
         stops = tuple(str(reason) for (reason,) in reasons)
         approvals, unknown = self._connection.execute(
-            "SELECT coalesce(sum(state = 'reserved' AND held_back IS NOT NULL AND ruling IS NULL), 0),"
-            " coalesce(sum(state IN ('sending', 'unknown')), 0) FROM payment WHERE state IN (?, ?, ?)",
-            OPEN,
+            "SELECT coalesce(sum(state = 'reserved' AND held_back IS NOT NULL AND ruling IS NULL), 0),"  # noqa: S608
+            " coalesce(sum(state IN ('sending', 'unknown')), 0) FROM payment"
+            f" WHERE {IS_OPEN}"
         ).fetchone()
         return Waiting(stops, approvals, unknown)
 

@@ -12,6 +12,8 @@ from payouts.money import Msat
 from payouts.ports import Payment, PaymentState, Ruling
 
 OPEN: Final = (PaymentState.RESERVED, PaymentState.SENDING, PaymentState.UNKNOWN)
+IS_OPEN: Final = "state IN ('reserved', 'sending', 'unknown')"
+"""The same as a condition, to the letter that of an index: else every payment ever made is looked at."""
 SELECT: Final = (
     "SELECT id, account, invoice, payment_hash, amount_msat, max_fee_msat, state, invoice_expires_s,"
     " created_ms, updated_ms, fee_msat, preimage, reason, pool_fee_msat, held_back, ruling FROM payment"

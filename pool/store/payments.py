@@ -9,7 +9,7 @@ from payouts.money import Msat
 from payouts.ports import Claim, Intent, NotTaken, Payment, PaymentState, Taken
 from pool import ledger
 from pool.store.access import AccessReader
-from pool.store.payment_rows import OPEN, SELECT, Begun, get, payment_of, require, update
+from pool.store.payment_rows import IS_OPEN, OPEN, SELECT, Begun, get, payment_of, require, update
 from pool.store.pushes import PushBook
 
 
@@ -90,7 +90,7 @@ class SqliteBook(PushBook):
 
     def open_payments(self) -> Sequence[Payment]:
         """All payments in reserved, sending or unknown, oldest first."""
-        rows = self._connection.execute(f"{SELECT} WHERE state IN (?, ?, ?) ORDER BY id", OPEN)
+        rows = self._connection.execute(f"{SELECT} WHERE {IS_OPEN} ORDER BY id")
         return [payment_of(row) for row in rows]
 
     def payments(self, *, account: str | None = None, limit: int = 100) -> Sequence[Payment]:

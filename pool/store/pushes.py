@@ -11,7 +11,7 @@ from payouts.ports import NotTaken, Payment, Taken
 from payouts.pushing import Due, PushIntent, pause_ms
 from pool import ledger
 from pool.store.destinations import VALID, DestinationDesk
-from pool.store.payment_rows import OPEN, Begun, insert
+from pool.store.payment_rows import IS_OPEN, Begun, insert
 from pool.store.rulings import RulingBook
 
 _HASHES_AT_ONCE: Final = 500
@@ -105,7 +105,8 @@ class PushBook(RulingBook):
 
     def _refusal_for_money(self, tx: sqlite3.Connection, begun: Begun, limit: int) -> str | None:
         (count,) = tx.execute(
-            "SELECT count(*) FROM payment WHERE account = ? AND state IN (?, ?, ?)", (begun.account, *OPEN)
+            f"SELECT count(*) FROM payment WHERE account = ? AND {IS_OPEN}",  # noqa: S608
+            (begun.account,),
         ).fetchone()
         if count >= limit:
             return "Earlier payments are still on their way; please wait for them."
@@ -113,9 +114,8 @@ class PushBook(RulingBook):
         if begun.amount <= 0 or worst < 0 or self.available(begun.account) < begun.held:
             return "The balance does not cover this amount and the routing fee kept aside for it."
         (promised,) = tx.execute(
-            "SELECT coalesce(sum(amount_msat + max_fee_msat + pool_fee_msat), 0) FROM payment"
-            " WHERE state IN (?, ?, ?)",
-            OPEN,
+            "SELECT coalesce(sum(amount_msat + max_fee_msat + pool_fee_msat), 0) FROM payment"  # noqa: S608
+            f" WHERE {IS_OPEN}"
         ).fetchone()
         if self._ledger.balance(ledger.LIGHTNING) < promised + begun.cost:
             return "The pool's Lightning wallet has too little right now; please try again later."

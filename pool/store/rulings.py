@@ -9,7 +9,7 @@ from payouts.money import Msat
 from payouts.ports import Payment
 from pool.store import payment_rows
 from pool.store.batches import BatchBook
-from pool.store.payment_rows import OPEN
+from pool.store.payment_rows import IS_OPEN
 
 
 class RulingBook(BatchBook):
@@ -27,7 +27,7 @@ class RulingBook(BatchBook):
     def ruled(self) -> Sequence[Payment]:
         """See payouts.ports.Book."""
         rows = self._connection.execute(
-            f"{payment_rows.SELECT} WHERE ruling IS NOT NULL AND state IN (?, ?, ?) ORDER BY id", OPEN
+            f"{payment_rows.SELECT} WHERE ruling IS NOT NULL AND {IS_OPEN} ORDER BY id"
         )
         return [payment_rows.payment_of(row) for row in rows]
 

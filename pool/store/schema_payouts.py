@@ -35,6 +35,7 @@ STEP: Final = """
     CREATE INDEX payment_by_account ON payment(account, state);
     CREATE INDEX payment_by_account_and_time ON payment(account, created_ms);
     CREATE INDEX payment_by_time ON payment(created_ms, state, amount_msat, fee_msat);
+    CREATE INDEX payment_open ON payment(id) WHERE state IN ('reserved', 'sending', 'unknown');
     CREATE INDEX payment_ruled ON payment(state) WHERE ruling IS NOT NULL;
     CREATE TABLE payment_event (         -- what a payment went through; append-only
         id INTEGER PRIMARY KEY AUTOINCREMENT,

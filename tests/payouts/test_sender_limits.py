@@ -60,7 +60,7 @@ def test_what_crowds_the_way_waits_for_a_moment_and_is_paid_when_there_is_room(h
     assert house.book.answer(house.inbox.claims[1]) is None
     house.node.plan = Plan.PAY
     house.node.finish(HASH, paid=True)
-    house.time.pass_s(0.5)
+    house.time.pass_s(1.5)
     assert house.state(2) is PaymentState.SETTLED
 
 
