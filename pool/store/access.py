@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 import attrs
 
 from pool.errors import StoreError
+
+_CARD_DIGITS: Final = (
+    10  # hex digits of the nonce that make a card's number: five bytes, as in a withdraw token
+)
 
 
 @attrs.frozen
@@ -66,7 +71,7 @@ class AccessReader:
         """The wallets that may log in to the account, oldest first."""
         rows = self._connection.execute(
             "SELECT token, made_ms FROM access WHERE kind = 'wallet' AND account = ? AND revoked_ms IS NULL"
-            " ORDER BY id",
+            " ORDER BY made_ms, id",
             (account,),
         )
         return [WalletKey(*row) for row in rows]
@@ -127,10 +132,17 @@ class AccessBook(AccessReader):
     def make_card(self, account: str, nonce: str, now_ms: int) -> None:
         """Give the account a new lasting withdraw link; an older one is void.
 
+        Args:
+            account: whose.
+            nonce: 32 hex digits, drawn for this card.
+            now_ms: Unix milliseconds.
+
         Raises:
             StoreError: the nonce was used.
         """
-        number = self._add(account, "card", nonce, now_ms)
+        # not the next row's number: a ledger that is restored from a backup would give it away once more, and
+        # make a revoked card good again
+        number = self._add(account, "card", nonce, now_ms, number=int(nonce[:_CARD_DIGITS], 16) or 1)
         self._revoke(account, "card", now_ms, but=number)
 
     def revoke_card(self, account: str, now_ms: int) -> None:
@@ -139,12 +151,20 @@ class AccessBook(AccessReader):
 
     # what is refused must take nothing away: the new row comes first, and the older ones go after it
 
-    def _add(self, account: str, kind: str, token: str, now_ms: int, proof: str | None = None) -> int:
+    def _add(
+        self,
+        account: str,
+        kind: str,
+        token: str,
+        now_ms: int,
+        proof: str | None = None,
+        number: int | None = None,
+    ) -> int:
         try:
             row: tuple[int] = self._connection.execute(
-                "INSERT INTO access (account, kind, token, proof, made_ms) VALUES (?, ?, ?, ?, ?)"
+                "INSERT INTO access (id, account, kind, token, proof, made_ms) VALUES (?, ?, ?, ?, ?, ?)"
                 " RETURNING id",
-                (account, kind, token, proof, now_ms),
+                (number, account, kind, token, proof, now_ms),
             ).fetchone()
         except sqlite3.IntegrityError as error:
             what = (

@@ -6,7 +6,7 @@ from typing import Final
 
 LEDGER_STEP: Final = """
     CREATE TABLE access (                -- what opens an account, beside the secret that it was made with
-        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- of a card: its number, which is in its withdraw token
+        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- of a card: the number in its withdraw token, drawn at random
         account TEXT NOT NULL,
         kind TEXT NOT NULL CHECK (kind IN ('link', 'wallet', 'card')),
         token TEXT NOT NULL,             -- link: hex SHA-256 of its secret; wallet: its key; card: a nonce

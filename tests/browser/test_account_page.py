@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from payouts.lnurl import qr_text
+from payouts.lnurl import make_token, qr_text
 from pool.regtest.qr import read
 from tests.browser.chromium import find, grey, screenshot, served
-from tests.pool.web_site import SECRET, Running
+from tests.pool.web_site import KEY, NAME, SECRET, Running
 
 pytestmark = pytest.mark.browser
 
@@ -33,3 +33,15 @@ def test_the_code_on_the_screen_is_the_withdraw_link(
     assert link is not None
     # on a phone the code is on the first screen, without scrolling
     assert read(*grey(picture.read_bytes())) == [qr_text(f"https{link[1]}")]
+
+
+def test_a_phone_reads_the_card_on_the_settings_page(tmp_path: Path) -> None:
+    browser = find()
+    assert browser is not None
+    running = Running(tmp_path / "store")
+    running.post(f"/a/{SECRET}/settings", do="card")
+    picture = tmp_path / "page.png"
+    with served(running) as url:
+        screenshot(browser, f"{url}/a/{SECRET}/settings", picture, width=390, height=1800)
+    token = make_token(KEY, NAME, 0, running.desk.access.card_number(NAME))
+    assert read(*grey(picture.read_bytes())) == [qr_text(f"https://pool.example/lnurl/w/{token}")]
