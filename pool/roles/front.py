@@ -73,6 +73,10 @@ class _Observer:
         counts, self._rejected = dict(self._rejected), Counter()
         return counts
 
+    def put_back(self, counts: dict[int, int]) -> None:
+        """They could not be written now."""
+        self._rejected.update(counts)
+
 
 class FrontRole:
     """See the module; one per front_id and store."""
@@ -144,7 +148,9 @@ class FrontRole:
         self._loops.add("Comparing the nodes' network with ours", self._check_chain, CHAIN_EVERY_S)
 
         async def count() -> None:
-            store.count_rejected(observer.take_rejected(), context.now_ms() // 3_600_000 * 3600)
+            counts = observer.take_rejected()
+            if not store.count_rejected(counts, context.now_ms() // 3_600_000 * 3600):
+                observer.put_back(counts)  # a sibling is writing: next time will do
 
         self._loops.add("Counting rejected shares", count, COUNTS_EVERY_S)
         ports = [

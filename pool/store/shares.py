@@ -147,16 +147,20 @@ class ShareStore:
                 (block_hash, node, result, at_ms),
             )
 
-    def count_rejected(self, counts: Mapping[int, int], hour_s: int) -> None:
-        """Add to the hourly counts of rejected submissions, by error code."""
+    def count_rejected(self, counts: Mapping[int, int], hour_s: int) -> bool:
+        """Add to the hourly counts of rejected submissions, by code; False: another front is writing."""
         if not counts:
-            return
-        with self._turn, transaction(self._connection) as tx:
-            tx.executemany(
-                "INSERT INTO rejected (hour_s, code, count) VALUES (?, ?, ?)"
-                " ON CONFLICT (hour_s, code) DO UPDATE SET count = count + excluded.count",
-                [(hour_s, code, count) for code, count in counts.items()],
-            )
+            return True
+        with self._turn:
+            if not begin_now(self._connection):
+                return False
+            with transaction(self._connection, begun=True) as tx:
+                tx.executemany(
+                    "INSERT INTO rejected (hour_s, code, count) VALUES (?, ?, ?)"
+                    " ON CONFLICT (hour_s, code) DO UPDATE SET count = count + excluded.count",
+                    [(hour_s, code, count) for code, count in counts.items()],
+                )
+        return True
 
     def has_found(self, block_hash: str) -> bool:
         """Whether the log has this block."""

@@ -158,6 +158,19 @@ def test_a_port_that_is_taken_ends_the_role_with_the_mend(tmp_path: Path) -> Non
     assert "choose another" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--role", "web", "--number", "1"], "--number is for --role front"),
+        (["--number", "1"], "--number is for --role front"),
+        (["--role", "front", "--number", "2"], "numbers go from 0 to 1"),
+    ],
+)
+def test_a_number_that_names_no_front_is_refused(tmp_path: Path, arguments: list[str], said: str) -> None:
+    configure(tmp_path, "[stratum]\nprocesses = 2\n")
+    assert said in run(tmp_path, "run", *arguments, status=2).stderr
+
+
 def test_a_role_runs_until_sigterm_and_says_where_it_listens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

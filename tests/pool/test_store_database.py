@@ -1,12 +1,16 @@
 """Opening the store: durable settings, migrations, refusals that name the mend."""
 
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from pool.errors import StoreBusy, StoreError
-from pool.store import database
+from pool.store import database, schema
 from pool.store.database import connect, connect_to_read, sole_role, transaction
 
 
@@ -27,6 +31,19 @@ def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
     second = connect(tmp_path, "ledger")
     assert second.execute("SELECT count(*) FROM account").fetchone() == (1,)
     second.close()
+
+
+def test_a_share_log_of_the_first_release_is_all_the_pools(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "shares.db", isolation_level=None)
+    old.executescript(schema.SHARES[0])
+    old.execute("PRAGMA user_version = 1")
+    old.execute("INSERT INTO target VALUES (1, zeroblob(32))")
+    columns = "account, worker, target_id, nbits, height, time_ms, front_id, job"
+    old.execute(f"INSERT INTO share ({columns}) VALUES ('ann', 'w', 1, 2, 3, 4, 0, '1')")  # noqa: S608 -- as it was
+    old.close()
+    opened = connect(tmp_path, "shares")
+    assert opened.execute("SELECT account, pot FROM share").fetchall() == [("ann", "pool")]
+    opened.close()
 
 
 def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
@@ -65,6 +82,38 @@ def test_a_locked_database_says_so_and_writes_nothing(
         pass
     first.close()
     second.close()
+
+
+def test_a_lock_that_is_let_go_is_had_within_milliseconds(tmp_path: Path) -> None:
+    first, second = connect(tmp_path, "shares"), connect(tmp_path, "shares")
+    first.execute("BEGIN IMMEDIATE")
+    waits = Timer(0.2, first.execute, ["COMMIT"])
+    waits.start()
+    with transaction(second):
+        late_s = time.perf_counter()
+    waits.join()
+    assert time.perf_counter() - late_s < 0.1
+    first.close()
+    second.close()
+
+
+MAKE = """
+import sys
+from pathlib import Path
+from pool.store.database import connect
+sys.stdin.read(1)
+connect(Path(sys.argv[1]), "shares").close()
+"""
+
+
+def test_processes_that_make_the_same_file_at_once_do_not_collide(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MAKE, str(tmp_path / "new")]
+    makers = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    outcomes = [maker.communicate(b"x") and maker.returncode for maker in makers]
+    assert outcomes == [0] * 4
+    opened = connect(tmp_path / "new", "shares")
+    assert opened.execute("SELECT count(*) FROM share").fetchone() == (0,)
+    opened.close()
 
 
 def test_a_failed_transaction_is_rolled_back(tmp_path: Path) -> None:

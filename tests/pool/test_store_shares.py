@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from pool.store.database import connect
+from pool.store.database import connect, transaction
 from pool.store.shares import Found, ShareStore
 from stratum.ports import Share
 from stratum.units import Height, Target
@@ -97,6 +97,20 @@ def test_rejected_counts_add_up_within_their_hour(store: ShareStore, connection:
     store.count_rejected({}, 3600)
     rows = connection.execute("SELECT hour_s, code, count FROM rejected ORDER BY code").fetchall()
     assert rows == [(3600, 21, 5), (3600, 23, 1)]
+
+
+def test_nothing_waits_for_a_front_that_is_writing_unless_it_is_told_to(
+    tmp_path: Path, store: ShareStore, connection: sqlite3.Connection
+) -> None:
+    other = connect(tmp_path, "shares")
+    with transaction(other):
+        assert not store.write([SHARE], {}, wait=False)
+        assert not store.count_rejected({21: 2}, 3600)
+    assert count(connection, "share") == count(connection, "rejected") == 0
+    assert store.write([SHARE], {}, wait=False)
+    assert store.count_rejected({21: 2}, 3600)
+    assert count(connection, "share") == count(connection, "rejected") == 1
+    other.close()
 
 
 _WRITER = """
