@@ -31,6 +31,9 @@ def init(path: Path) -> None:
 
     PATH is sluice.toml unless another is given.  The server key, which withdraw links are signed with, goes
     to data/ beside it.  Neither is ever overwritten.
+
+    Its [rewards] says how blocks are divided: pplns, solo and pps cannot be gained from by hopping, tides and
+    prop can.
     """
     text = files("pool").joinpath("example.toml").read_text(encoding="utf-8")
     try:
@@ -105,7 +108,9 @@ def check(config_path: Path, as_json: bool) -> None:  # noqa: FBT001 -- click's 
     """Try all that the configuration names, and say what to mend.
 
     Node, chain, wallet, Lightning, store, ports and public URL are tried one after the other; nothing is
-    changed and nothing is paid.  Exit status 1 when something is not in order.
+    changed and nothing is paid.  Reward schemes that can be hopped are pointed out, and of a reserve that
+    shares are paid from the odds are told that it is ever used up.  Exit status 1 when something is not in
+    order.
     """
     from pool import check as checks  # noqa: PLC0415 -- takes the real reactor
 
