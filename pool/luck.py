@@ -148,17 +148,17 @@ def luck(efforts: Iterable[float | None]) -> Luck | None:
     return Luck(blocks, blocks / total, low / total, high / total, worse)
 
 
-def silence_odds(shares: int, span_s: float, silence_s: float) -> float:
+def silence_odds(shares: float, span_s: float, silence_s: float) -> float:
     """Probability that shares which may come at any time leave the end of a span as empty as this by chance.
 
     Given their number, each one is as likely at any moment of the span: all of them miss its end with
     probability ((span - silence) / span)^shares, whatever the hashrate is.
 
     Args:
-        shares: how many there were in the span.
-        span_s: seconds.
+        shares: how many there were in the span; of unlike work, how many of the heaviest they make.
+        span_s: seconds; when the span begins with a share, that one is not to be counted.
         silence_s: seconds since the last one.
     """
     if span_s <= 0 or shares <= 0:
         return 1.0
-    return max(0.0, 1 - silence_s / span_s) ** shares
+    return math.pow(max(0.0, 1 - silence_s / span_s), shares)

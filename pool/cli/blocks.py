@@ -34,11 +34,13 @@ from pool.cli.common import (
 )
 from pool.config import Config
 from pool.errors import ChainError, PoolError, StoreError
+from pool.luck import luck
 from pool.store import database
 from pool.store.blocks import history
 from pool.store.shares import ShareStore
 from pool.store.submissions import Submissions
 from pool.store.treasury import TreasuryTable, addresses_of
+from pool.web import words
 
 
 @click.group(invoke_without_command=True)
@@ -71,6 +73,9 @@ def blocks(context: click.Context, config_path: Path, as_json: bool, limit: int)
         ],
         empty="No blocks yet.",
     )
+    found = luck(row.effort for row in rows)
+    if found is not None:
+        click.echo(f"luck {words.luck(found)}, with 95 % confidence; 100 % is fair")
 
 
 @blocks.command("show")

@@ -193,6 +193,9 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
     return {
         "running": [role for role, lock in roles.items() if is_running(directory, lock)],
         "hashrate_hps": pool.hashrate.hps,
+        "hashrate_low_hps": pool.hashrate.low_hps,
+        "hashrate_high_hps": pool.hashrate.high_hps,
+        "round_effort": pool.round_effort,
         "accounts": pool.accounts,
         "workers": pool.workers,
         "newest_share_ms": pool.newest_share_ms,
@@ -233,9 +236,11 @@ def _lines(known: dict[str, Any]) -> list[str]:
         newest = f"{time_text(known['newest_share_ms'])} UTC, {known['newest_share_ago']}"
     lines = [
         f"running     {', '.join(known['running']) or 'nothing: `sluice run` starts the pool'}",
-        f"hashrate    {words.rate(known['hashrate_hps'])}, workers: {known['workers']}, "
+        f"hashrate    {words.rate(known['hashrate_hps'])} ({words.rate(known['hashrate_low_hps'])} to"
+        f" {words.rate(known['hashrate_high_hps'])}), workers: {known['workers']}, "
         f"accounts: {known['accounts']} (last 10 minutes)",
         f"last share  {newest}",
+        f"this round  {words.percent(known['round_effort'])} of the work that a block takes",
     ]
     lines.append(f"blocks      {_counts(known['blocks'])}")
     for way in ("lightning", "onchain"):

@@ -18,6 +18,8 @@ from stratum.units import Target, Work, work_from_target
 
 SLICE_MS: Final = 60_000
 KEPT_SLICES: Final = 61
+SILENT_AFTER_S: Final = 120.0
+"""Nobody is called silent sooner: a machine that has just begun may wait for its first heavier share."""
 
 
 @attrs.frozen
@@ -153,20 +155,26 @@ class Activity:
         ]
 
     def _silent(self, account: str, now_ms: int) -> set[str]:
-        """Machines that would not be so quiet by chance, going by their shares of the whole hour."""
-        shares: Counter[str] = Counter()
+        """Machines that would not be so quiet by chance, going by their work of the whole hour.
+
+        In shares of the heaviest work: many light ones say little about a machine whose difficulty has risen.
+        """
+        work: Counter[str] = Counter()
+        heaviest: Counter[str] = Counter()
         first: dict[str, int] = {}
         for slice_ in sorted(self._slices):
-            for (name, _), count in self._slices[slice_].get(account, {}).items():
-                shares[name] += count
+            for (name, target_id), count in self._slices[slice_].get(account, {}).items():
+                each = self._work_of(target_id)
+                work[name] += count * each
+                heaviest[name] = max(heaviest[name], each)
                 first.setdefault(name, slice_ * SLICE_MS)
-        last = self._last_ms.get(account, {})
-        return {
-            name
-            for name, began_ms in first.items()
-            if silence_odds(shares[name], (now_ms - began_ms) / 1000, (now_ms - last[name]) / 1000)
-            < SILENT_ODDS
-        }
+        silent = set()
+        for name, last_ms in self._last_ms.get(account, {}).items():
+            shares, silence_s = work[name] / heaviest[name] - 1, (now_ms - last_ms) / 1000
+            odds = silence_odds(shares, (now_ms - first[name]) / 1000, silence_s)
+            if silence_s >= SILENT_AFTER_S and odds < SILENT_ODDS:
+                silent.add(name)
+        return silent
 
     def active(self, now_ms: int, window_s: int) -> tuple[int, int]:
         """How many accounts, and how many machines, found a share within the window."""

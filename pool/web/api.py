@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
 import msgspec
 
+from pool.luck import luck
 from pool.store.activity import Hashrate
 from pool.store.figures import BlockRow, PaymentRow, RewardRow
 from pool.web import openapi
@@ -45,7 +47,13 @@ def pool_document(facts: Facts, figures: PoolFigures) -> bytes:
 
 def blocks_document(blocks: list[BlockRow]) -> bytes:
     """``/api/v1/blocks``: newest first."""
-    return _ENCODER.encode({"blocks": [_block(block) for block in blocks]})
+    found = luck(block.effort for block in blocks)
+    return _ENCODER.encode(
+        {
+            "blocks": [_block(block) for block in blocks],
+            "luck": None if found is None else attrs.asdict(found),
+        }
+    )
 
 
 def account_document(figures: AccountFigures) -> bytes:
@@ -64,6 +72,7 @@ def account_document(figures: AccountFigures) -> bytes:
                     "name": worker.name,
                     "hashrate_10min": _hashrate(worker.hashrate),
                     "last_share_ms": worker.last_share_ms,
+                    "silent": worker.silent,
                 }
                 for worker in figures.workers
             ],

@@ -67,6 +67,16 @@ _BLOCK: Final = _object(
     effort={"type": ["number", "null"]},
     pot={"type": "string", "description": "whose shares it is divided among: pool, or a port's scheme"},
 )
+_LUCK: Final = {
+    **_object(
+        blocks={"type": "integer", "description": "of the pool's own pot, with known effort"},
+        ratio={"type": "number", "description": "blocks over the work that went into them"},
+        low={"type": "number", "description": "lower end of the 95 % interval"},
+        high={"type": "number", "description": "upper end of it"},
+        worse={"type": "number", "description": "probability that a faultless pool has worse luck"},
+    ),
+    "type": ["object", "null"],
+}
 _ACCOUNT: Final = _object(
     account=_TEXT,
     immature_msat=_AMOUNT,
@@ -74,7 +84,7 @@ _ACCOUNT: Final = _object(
     held_msat=_AMOUNT,
     hashrate_10min=_HASHRATE,
     hashrate_1h=_HASHRATE,
-    workers=_list(_object(name=_TEXT, hashrate_10min=_HASHRATE, last_share_ms=_TIME)),
+    workers=_list(_object(name=_TEXT, hashrate_10min=_HASHRATE, last_share_ms=_TIME, silent=_FLAG)),
     rewards=_list(
         _object(
             block_hash=_TEXT,
@@ -115,7 +125,9 @@ def document(public_url: str) -> dict[str, Any]:
         "paths": {
             "/api/v1/pool": _get("pool", "The pool's terms and figures", _POOL),
             "/api/v1/blocks": _get(
-                "blocks", "Blocks that the pool found, newest first", _object(blocks=_list(_BLOCK))
+                "blocks",
+                "Blocks that the pool found, newest first",
+                _object(blocks=_list(_BLOCK), luck=_LUCK),
             ),
             "/api/v1/account/{address}": _get(
                 "account", "An address account's balances and figures", _ACCOUNT, parameters=[address]

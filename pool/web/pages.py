@@ -9,6 +9,7 @@ import attrs
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pool.accounts import payable_address
+from pool.luck import luck
 from pool.store.access import WalletKey
 from pool.store.activity import Hashrate, Worker
 from pool.store.destinations import Destination
@@ -134,6 +135,7 @@ class Pages:
             "sat": words.sat,
             "rate": words.rate,
             "interval": words.interval,
+            "luck": words.luck,
             "difficulty": words.difficulty,
             "utc": words.utc,
             "iso": words.iso,
@@ -150,7 +152,8 @@ class Pages:
 
     def blocks(self, blocks: list[BlockRow], policies: list[PolicyChange], now_ms: int) -> str:
         """The blocks that the pool found, and the terms that divide them."""
-        return self._page("blocks.html", now_ms, blocks=blocks, policies=policies)
+        found = luck(block.effort for block in blocks)
+        return self._page("blocks.html", now_ms, blocks=blocks, luck=found, policies=policies)
 
     def start(self, now_ms: int) -> str:
         """How to begin, with the button that makes an account."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from payouts.money import MSAT_PER_SAT
+from pool.luck import Luck
 from pool.store.activity import Hashrate
 
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E", "Z")
@@ -37,6 +38,12 @@ def difficulty(value: Decimal) -> str:
 def interval(hashrate: Hashrate) -> str:
     """The 95 % interval of an estimate: ``0.9 TH/s to 1.4 TH/s``."""
     return f"{rate(hashrate.low_hps)} to {rate(hashrate.high_hps)}"
+
+
+def luck(found: Luck) -> str:
+    """Luck with its 95 % interval: ``87 % (54 % to 128 %) over 20 blocks``."""
+    blocks = f"{found.blocks} blocks" if found.blocks > 1 else "1 block"
+    return f"{percent(found.ratio)} ({percent(found.low)} to {percent(found.high)}) over {blocks}"
 
 
 def utc(time_ms: int) -> str:

@@ -36,7 +36,9 @@ def test_blocks_are_listed_newest_first(books: Path) -> None:
     rows = json_of(books, "blocks")
     assert [row["state"] for row in rows] == ["orphaned", "mature", "mature"]
     assert json_of(books, "blocks", "--limit", "1") == rows[:1]
-    assert len(text_of(books, "blocks").splitlines()) == 4
+    lines = text_of(books, "blocks").splitlines()
+    assert len(lines) == 5
+    assert lines[-1].startswith("luck 40 % (8.2 % to 96 %) over 3 blocks")
 
 
 def test_empty_books_say_so_in_words_and_in_empty_json(empty: Path) -> None:

@@ -101,11 +101,15 @@ def test_a_machine_that_went_silent_is_told_from_a_slow_one(tmp_path: Path) -> N
         add_shares(shares, "ann", 1, NOW_MS - second * 1000, "steady")
         if second % 600 == 0:
             add_shares(shares, "ann", 1, NOW_MS - second * 1000, "slow")
+    add_shares(shares, "ann", 1, NOW_MS - 1_200_000, "one")
+    add_shares(shares, "ann", 99, NOW_MS - 60_000, "new")
     activity = Activity(shares)
     activity.follow(NOW_MS)
     workers = activity.workers("ann", NOW_MS, 600)
     assert {worker.name: worker.silent for worker in workers} == {
         "silent": True,
+        "new": False,
+        "one": False,
         "slow": False,
         "steady": False,
     }

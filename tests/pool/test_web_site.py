@@ -142,6 +142,8 @@ def test_the_blocks_page_shows_state_effort_and_reward(running: Running) -> None
     assert "312,500,000" in text
     assert "94 %" in text
     assert "109 %" in text
+    assert "Luck: 98 % (" in text
+    assert ") over 2 blocks." in text
 
 
 def test_the_start_page_has_one_button_and_get_makes_nothing(running: Running) -> None:
@@ -200,6 +202,14 @@ def test_the_account_page_shows_balances_rewards_payments_and_workers(running: R
     text = outline(running.ask(f"/a/{SECRET}").text).text
     for shown in (NAME, "250,000.123", "90,000", "bitaxe", "21,000", "1.500", "settled", "40 / 100"):
         assert shown in text.replace("\u202f", " ")
+
+
+def test_a_machine_that_went_silent_is_called_so(running: Running) -> None:
+    add_shares(running.shares, NAME, 500, NOW_MS - 1_800_000, "gone")
+    add_shares(running.shares, NAME, 1, NOW_MS - 60_000, "there")
+    rows = outline(running.ask(f"/a/{SECRET}").text).text
+    assert "30 min ago silent" in rows.replace("\n", " ")
+    assert "1 min ago silent" not in rows
 
 
 def test_the_withdraw_code_is_beside_its_links_and_says_how_long_it_lasts(running: Running) -> None:

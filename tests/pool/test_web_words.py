@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pool.luck import luck
 from pool.web import words
 
 
@@ -79,3 +81,10 @@ def test_percentages_fees_names_and_waits_read_well() -> None:
 def test_moments_are_utc() -> None:
     assert words.utc(1_800_000_000_000) == "2027-01-15 08:00 UTC"
     assert words.iso(1_800_000_000_000) == "2027-01-15T08:00:00+00:00"
+
+
+def test_luck_is_told_with_its_interval_and_its_blocks() -> None:
+    found = luck([1.0, 3.0])
+    assert found is not None
+    assert words.luck(found) == "50 % (6.1 % to 139 %) over 2 blocks"
+    assert words.luck(attrs.evolve(found, blocks=1)).endswith("over 1 block")
