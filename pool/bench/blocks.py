@@ -16,7 +16,7 @@ from pool.bench.fleet import Fleet
 from pool.bench.front import ACCOUNT, BenchFront
 from pool.bench.mempool import empty_block, fill
 from pool.bench.node import PASSWORD, USER
-from pool.bench.process import BenchError, allow_files
+from pool.bench.process import BenchError, allow_files, cpu_s
 from pool.bench.tap import Tap
 from pool.regtest.bitcoind import Bitcoind
 from pool.regtest.fetch import cache_directory, tools
@@ -82,8 +82,8 @@ def measure(plan: Plan, say: Callable[[str], None], directory: Path | None = Non
 
 
 @contextmanager
-def _fleet(here: Path, node: Bitcoind, url: str, count: int) -> Iterator[Fleet]:
-    """Miners on a front of its own, each with a job."""
+def _fleet(here: Path, node: Bitcoind, url: str, count: int) -> Iterator[tuple[Fleet, int]]:
+    """Miners on a front of its own, each with a job; and the front's process."""
     here.mkdir()
     front = BenchFront(here, url, connections=2 * count)
     config, login = here / "sluice.toml", node.logins["front"]
@@ -94,7 +94,7 @@ def _fleet(here: Path, node: Bitcoind, url: str, count: int) -> Iterator[Fleet]:
     with front:
         fleet = Fleet(front.port, ACCOUNT, _now)
         fleet.connect(count)
-        yield fleet
+        yield fleet, front.pids[0]
         fleet.disconnect()
 
 
@@ -104,7 +104,7 @@ def _tips(
     say(f"{plan.tips} new tips, {plan.connections} miners")
     first_ms: list[float] = []
     last_ms: list[float] = []
-    with _fleet(here / "tips", node, node.url, plan.connections) as fleet:
+    with _fleet(here / "tips", node, node.url, plan.connections) as (fleet, _):
         for _ in range(plan.tips + 1):
             began, told = _told(fleet, node, empty_block(node, address))
             first_ms.append((told[0] - began) * _MILLI)
@@ -142,9 +142,9 @@ def _rest(fleet: Fleet) -> None:
 def _solved(plan: Plan, figures: Figures, node: Bitcoind, here: Path, say: Callable[[str], None]) -> None:
     say(f"{plan.blocks} solved blocks")
     taken_ms: list[float] = []
-    with Tap(node.ports.rpc, _now) as tap, _fleet(here / "solved", node, tap.url, 1) as fleet:
+    with Tap(node.ports.rpc, _now) as tap, _fleet(here / "solved", node, tap.url, 1) as (fleet, front):
         (miner,) = fleet.miners.values()
-        tries = 0
+        tries, cpu = 0, cpu_s(front)
         while len(taken_ms) < plan.blocks:
             before, tries = len(tap.arrived), tries + 1
             if tries > 20 * plan.blocks:
@@ -156,6 +156,7 @@ def _solved(plan: Plan, figures: Figures, node: Bitcoind, here: Path, say: Calla
                 fleet.look(0.002)
             if len(tap.arrived) > before:
                 taken_ms.append((tap.arrived[before] - miner.sent_at) * _MILLI)
+        figures["solved_front_cpu_ms"] = round((cpu_s(front) - cpu) / len(taken_ms) * _MILLI, 1)
     figures["solved_to_submit_ms_p50"] = round(_quantile(taken_ms, 50), 2)
     figures["solved_to_submit_ms_p99"] = round(_quantile(taken_ms, 99), 2)
     figures["block_bytes"] = max(tap.sizes) // 2 if tap.sizes else 0
