@@ -199,26 +199,6 @@ def _output(value: int, script: bytes) -> bytes:
     return value.to_bytes(8, "little") + compact_size(len(script)) + script
 
 
-def merkle_branch(txids: Sequence[bytes]) -> tuple[bytes, ...]:
-    """The hashes that lead from a coinbase, which is not known yet, up to the root.
-
-    Args:
-        txids: 32-byte internal-order hashes of the other transactions, in block order.
-
-    Returns:
-        From the leaf upwards.
-    """
-    row: list[bytes] = list(txids)
-    branch = []
-    while row:
-        branch.append(row[0])
-        rest = row[1:]
-        if len(rest) % 2:  # consensus doubles the last hash of an odd row
-            rest.append(rest[-1])
-        row = [sha256d(rest[i] + rest[i + 1]) for i in range(0, len(rest), 2)]
-    return tuple(branch)
-
-
 def root_from_branch(coinbase_txid: bytes, branch: Sequence[bytes]) -> bytes:
     """The merkle root with this coinbase (all hashes 32 bytes, internal order)."""
     root = coinbase_txid

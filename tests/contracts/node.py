@@ -16,8 +16,9 @@ from twisted.python.failure import Failure
 
 from payouts.money import Sat
 from pool.chain.block import assemble, block_hash
-from pool.chain.coinbase import Mark, build, merkle_branch, root_from_branch, sha256d
+from pool.chain.coinbase import Mark, build, root_from_branch, sha256d
 from pool.chain.headers import fault
+from pool.chain.merkle import branch_beside_coinbase
 from pool.chain.node import Accepted, MiningNode, Node, Refused
 from pool.chain.template import Template, without_transactions
 
@@ -60,7 +61,7 @@ def solved(template: Template, job: int = 1, *, good: bool = True, extra: int = 
     paying = attrs.evolve(template, value=Sat(template.value + extra))
     coinb1, coinb2 = build(paying, SCRIPT, Mark(1, 2, job), b"/test/")
     coinbase = coinb1 + bytes(12) + coinb2
-    root = root_from_branch(sha256d(coinbase), merkle_branch(template.txids))
+    root = root_from_branch(sha256d(coinbase), branch_beside_coinbase(template.txids))
     head = template.version.to_bytes(4, "little") + template.prev_hash + root
     head += template.curtime_s.to_bytes(4, "little") + template.nbits.to_bytes(4, "little")
     for nonce in range(1 << 16):

@@ -16,7 +16,6 @@ from pool.chain.coinbase import (
     build,
     build_paying,
     compact_size,
-    merkle_branch,
     outputs_for,
     push_height,
     root_from_branch,
@@ -25,6 +24,7 @@ from pool.chain.coinbase import (
     too_long_for,
     weight,
 )
+from pool.chain.merkle import branch_beside_coinbase
 from pool.chain.node import CoinbaseOutput
 from pool.chain.template import parse
 from pool.errors import ChainError
@@ -124,7 +124,7 @@ def test_a_tag_that_is_too_long_is_refused_with_the_mend() -> None:
 
 
 def test_the_branch_of_a_mainnet_block_leads_to_its_root() -> None:
-    branch = merkle_branch(BLOCK_100000[1:])
+    branch = branch_beside_coinbase(BLOCK_100000[1:])
 
     assert len(branch) == 2
     assert root_from_branch(BLOCK_100000[0], branch)[::-1].hex() == (
@@ -133,7 +133,7 @@ def test_the_branch_of_a_mainnet_block_leads_to_its_root() -> None:
 
 
 def test_without_transactions_the_root_is_the_coinbase_s_own_hash() -> None:
-    assert root_from_branch(BLOCK_100000[0], merkle_branch([])) == BLOCK_100000[0]
+    assert root_from_branch(BLOCK_100000[0], branch_beside_coinbase([])) == BLOCK_100000[0]
 
 
 def plain_root(row: list[bytes]) -> bytes:
@@ -145,7 +145,7 @@ def plain_root(row: list[bytes]) -> bytes:
 
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40))
 def test_a_branch_gives_the_root_of_the_whole_tree(txids: list[bytes]) -> None:
-    assert root_from_branch(txids[0], merkle_branch(txids[1:])) == plain_root(txids)
+    assert root_from_branch(txids[0], branch_beside_coinbase(txids[1:])) == plain_root(txids)
 
 
 @pytest.mark.parametrize(

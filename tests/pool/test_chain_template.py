@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payouts.money import Sat
-from pool.chain.coinbase import merkle_branch
+from pool.chain.merkle import branch_beside_coinbase
 from pool.chain.networks import RULES
 from pool.chain.template import TemplateError, parse, without_transactions
 from stratum.units import target_from_nbits
@@ -54,7 +54,7 @@ def test_the_branch_beside_the_coinbase_is_the_plain_tree_s() -> None:
     txids = [bytes([number]) * 32 for number in range(1, 14)]
     entries = [{"data": "02", "txid": txid[::-1].hex()} for txid in txids]
 
-    assert parse(answer(transactions=entries)).branches == merkle_branch(txids)
+    assert parse(answer(transactions=entries)).branches == branch_beside_coinbase(txids)
     assert parse(answer(transactions=[])).branches == ()
 
 
