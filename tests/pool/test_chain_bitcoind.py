@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -184,6 +185,22 @@ def test_closing_hangs_up_on_a_waiting_longpoll(stand_in: StandIn) -> None:
 
     with pytest.raises(ChainUnavailable):
         now(close_soon())
+
+
+def test_closing_hangs_up_on_a_call_that_the_node_never_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        node = BitcoindNode(Rpc(url, UserPassword("front", USER, PASSWORD), InlineReactor()))
+
+        def close_when_asked() -> None:
+            link, _ = mute.accept()
+            link.recv(1)
+            node.close()
+            link.close()
+
+        threading.Thread(target=close_when_asked, daemon=True).start()
+        with pytest.raises(ChainUnavailable, match="did not answer getbestblockhash"):
+            now(node.tip())
 
 
 def test_closing_a_node_that_was_never_asked_does_nothing(stand_in: StandIn) -> None:

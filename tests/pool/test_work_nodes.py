@@ -334,6 +334,20 @@ def test_a_published_block_is_asked_for_when_the_longpoll_does_not_bring_it(fron
     assert front.tip == tip
 
 
+def test_the_age_of_the_news_is_told_with_the_first_job_on_a_tip_and_with_no_other(front: Front) -> None:
+    ages: list[float | None] = []
+    front.work.watch(lambda _: ages.append(front.work.news_age_s()))
+    front.first.publishes = True
+    front.work.start()
+    front.pass_s(1)
+    front.first.told[-1](front.first.grow())
+    front.clock.advance(0.5)
+    front.pass_s(31)
+
+    assert ages == [0.0, 0.5, None]
+    assert front.work.news_age_s() is None
+
+
 def test_a_silent_publisher_and_a_dead_longpoll_are_noticed_and_set_up_again(
     front: Front, events: list[dict[str, Any]]
 ) -> None:

@@ -159,6 +159,10 @@ class Seen(UnobservedNews):
         self.first: list[str] = []
         self.stalls: list[tuple[str, bool]] = []
         self.proposals: list[str] = []
+        self.mined_on = ""
+
+    def node_is(self, node: str, *, well: bool, mined_on: bool) -> None:
+        self.mined_on = node if mined_on else self.mined_on
 
     def told_first(self, source: str) -> None:
         self.first.append(source)
@@ -231,6 +235,18 @@ def test_of_two_branches_the_one_with_more_work_is_mined_on(pair: Pair, bench: B
     ahead = grow(pair.first, 2)
     bench.pass_s(3)
     assert bench.tip == ahead
+
+
+def test_a_node_that_no_longer_knows_our_password_is_left_for_the_other(pair: Pair, bench: Bench) -> None:
+    bench.pass_s(2)
+    assert bench.seen.mined_on == bench.nodes[0].name
+    wrong = UserPassword("front", "front", "no-longer-the-password")
+    bench.nodes[0]._rpc._credentials = wrong
+    bench.pass_s(8)
+
+    assert bench.seen.mined_on == bench.nodes[1].name
+    grown = grow(pair.second)
+    bench.wait("work on the new tip", lambda: bench.tip == grown)
 
 
 def test_the_publisher_tells_first_and_each_template_s_block_is_good(pair: Pair, bench: Bench) -> None:
