@@ -160,7 +160,7 @@ class BitcoindNode:
     async def submit(self, block_hex: str) -> SubmitResult:
         """See Node: null and ``duplicate`` (we had submitted it before) both mean that the node has it."""
         try:
-            word = await self._rpc.call("submitblock", block_hex, timeout_s=SUBMIT_TIMEOUT_S)
+            word = await self._rpc.call("submitblock", bulk=block_hex, timeout_s=SUBMIT_TIMEOUT_S)
         except ChainError as error:
             return said_nothing_of(error)
         return said_of_block(word)

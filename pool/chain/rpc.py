@@ -49,10 +49,25 @@ class CookieFile:
 Credentials = UserPassword | CookieFile
 
 
-class _Closing(http.client.HTTPConnection):
-    """Closes with itself the answer too, which the library leaves unread when it is not JSON."""
+_BULK = "the bulk goes here"
+"""Stands for a long last parameter while the library encodes a call, which it does twice."""
 
+
+class _Closing(http.client.HTTPConnection):
+    """Closes with itself the answer too, which the library leaves unread when it is not JSON.
+
+    Attributes:
+        bulk: what the call's last parameter really is, or None.
+    """
+
+    bulk: str | None = None
     _answer: http.client.HTTPResponse | None = None
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **more: Any) -> None:
+        """Send a call."""
+        if self.bulk is not None:
+            body = body.replace(_BULK, self.bulk, 1)
+        super().request(method, url, body, headers or {}, **more)
 
     def getresponse(self) -> http.client.HTTPResponse:
         """Wait for the answer."""
@@ -116,7 +131,12 @@ class Rpc:
         return self._reactor
 
     async def call(
-        self, method: str, *params: Any, wallet: str | None = None, timeout_s: float | None = None
+        self,
+        method: str,
+        *params: Any,
+        wallet: str | None = None,
+        timeout_s: float | None = None,
+        bulk: str | None = None,
     ) -> Any:
         """Ask in a thread of the reactor's pool.
 
@@ -125,6 +145,7 @@ class Rpc:
             params: positional; a Decimal is sent as a number with 8 places.
             wallet: of the node, for wallet calls.
             timeout_s: instead of the usual one.
+            bulk: one more parameter, of hex digits only: megabytes of them are sent without being looked at.
 
         Returns:
             The decoded result; numbers with a point are Decimal.
@@ -134,16 +155,22 @@ class Rpc:
             WrongCredentials: it does not let this user in, or not to this method.
             ChainUnavailable: anything else; whether the call took effect is not known.
         """
-        return await self.in_thread(lambda: self.ask(method, *params, wallet=wallet, timeout_s=timeout_s))
+        return await self.in_thread(
+            lambda: self.ask(method, *params, wallet=wallet, timeout_s=timeout_s, bulk=bulk)
+        )
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run something that blocks in the reactor's thread pool."""
         return await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
 
-    def connection(self, timeout_s: float | None = None) -> http.client.HTTPConnection:
+    def connection(
+        self, timeout_s: float | None = None, bulk: str | None = None
+    ) -> http.client.HTTPConnection:
         """A new, unconnected connection; whoever takes it closes it."""
         kind = _ClosingTls if self._split.scheme == "https" else _Closing
-        return kind(cast(str, self._split.hostname), self._port, timeout=timeout_s or self._timeout_s)
+        made = kind(cast(str, self._split.hostname), self._port, timeout=timeout_s or self._timeout_s)
+        made.bulk = bulk
+        return made
 
     def ask(
         self,
@@ -152,16 +179,17 @@ class Rpc:
         wallet: str | None = None,
         timeout_s: float | None = None,
         connection: http.client.HTTPConnection | None = None,
+        bulk: str | None = None,
     ) -> Any:
         """The same as call, blocking; for threads."""
         user, password = self._login()
         path = f"{self._split.path}/wallet/{quote(wallet, safe='')}" if wallet else self._split.path or "/"
         host = f"[{self._split.hostname}]" if ":" in (self._split.hostname or "") else self._split.hostname
         url = f"{self._split.scheme}://{user}:{password}@{host}:{self._port}{path}"
-        with closing(connection or self.connection(timeout_s)) as link, self._listed(link):
+        with closing(connection or self.connection(timeout_s, bulk)) as link, self._listed(link):
             proxy = AuthServiceProxy(url, method, timeout_s or self._timeout_s, link)
             try:
-                return proxy(*params)
+                return proxy(*params) if bulk is None else proxy(*params, _BULK)
             except JSONRPCException as error:
                 raise self._translated(method, error) from None
             except (OSError, http.client.HTTPException) as error:

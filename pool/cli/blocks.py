@@ -194,7 +194,7 @@ def _submit(config: Config, found: SavedBlock) -> dict[str, SubmitResult]:
 
 def _ask(rpc: Rpc, block_hex: str) -> SubmitResult:
     try:
-        return said_of_block(rpc.ask("submitblock", block_hex, timeout_s=SUBMIT_TIMEOUT_S))
+        return said_of_block(rpc.ask("submitblock", bulk=block_hex, timeout_s=SUBMIT_TIMEOUT_S))
     except ChainError as error:
         return said_nothing_of(error)
 
