@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> 
         config: of the pool.
         name: of the role.
         supervised: whether to stop when standard input closes: the supervisor is gone.
-        number: of the front process, from 0; other roles have one process.
+        number: of a front, from 0.
 
     Raises:
         StoreBusy: the role runs already on this store.
@@ -61,9 +62,8 @@ def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> 
         forget_the_dead()
     # a front's replies wait for a commit: until then its sockets need not be looked at again
     poll_quickly(reactor, config.stratum.flush_ms / 1000 if name == "front" else 0.0)
-    title = name
+    title = fronts.name_of(config, number) if name == "front" else name
     if name == "front":
-        title = fronts.name_of(config, number)
         config = fronts.of_process(config, number)
     log = Logger(namespace=f"sluice.{title}")
     status = 0
@@ -84,13 +84,16 @@ def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> 
 
     with sole_role(config.store.directory, role.lock):
         if supervised:
-            # a signal to the whole group (Ctrl-C) is the supervisor's: it tells us, once
-            os.setpgrp()
-            threading.Thread(target=_stop_with_parent, args=(reactor,), daemon=True).start()
-        reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(role.stop()))
-        reactor.callWhenRunning(lambda: Deferred.fromCoroutine(role.start()).addErrback(failed))
-        reactor.run()
+            _follow_parent(reactor)
+        _live(reactor, role, failed)
     return status
+
+
+def _live(reactor: Any, role: Role, failed: Callable[[Failure], None]) -> None:
+    """A role's whole life, until the reactor is stopped."""
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(role.stop()))
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(role.start()).addErrback(failed))
+    reactor.run()
 
 
 def run_all(config: Config, config_path: Path) -> int:
@@ -130,6 +133,12 @@ def run_all(config: Config, config_path: Path) -> int:
 def _stop(reactor: Any) -> None:
     with contextlib.suppress(ReactorNotRunning):  # a signal was quicker
         reactor.stop()
+
+
+def _follow_parent(reactor: Any) -> None:
+    # a signal to the whole group (Ctrl-C) is the supervisor's: it tells us, once
+    os.setpgrp()
+    threading.Thread(target=_stop_with_parent, args=(reactor,), daemon=True).start()
 
 
 def _stop_with_parent(reactor: Any) -> None:

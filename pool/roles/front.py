@@ -100,29 +100,12 @@ class FrontRole:
         context, config = self._context, self._context.config
         metrics = FrontMetrics()
         observer = _Observer(metrics)
-        self._nodes = [
-            BitcoindNode(rpc, RULES[config.node.network], link.zmq)
-            for rpc, link in zip(
-                rpcs_for_role(config.node, "front", context.reactor), config.node.links(), strict=True
-            )
-        ]
+        self._make_nodes()
         store = ShareStore(connect(config.store.directory, "shares"), config.stratum.front_id)
         ledger = await context.read("ledger")
         boot = store.boot(context.now_ms())
         share_log = self._log = ShareLog(store, context.reactor, context.now_ms, metrics)
-        settings = Settings(
-            front_id=config.stratum.front_id,
-            boot=boot,
-            tag=config.stratum.tag,
-            directory=config.store.directory,
-            network=config.node.network,
-            poll_s=config.node.poll_s,
-            job_interval_s=config.stratum.job_interval_s,
-            silent_s=config.node.silent_s,
-            failover_s=config.node.failover_s,
-            return_s=config.node.return_s,
-            empty_after_s=config.node.empty_after_s(),
-        )
+        settings = self._settings(boot)
         pays = payees(ledger, store.used_addresses, config.onchain.treasury_bps)
         work = self._work = Work(
             self._nodes, pays, share_log.submitted, settings, context.reactor, metrics.news
@@ -139,25 +122,54 @@ class FrontRole:
             context.wall,
             observer,
         )
-        self._share_seats(self._server)
+        self._share_seats(server)
         elsewhere = config.node.elsewhere()
         work.watch_loss(lambda: server.withdraw(elsewhere))
         metrics.template(context.wall())  # it waits from now on
         work.watch(lambda job: metrics.template(work.template_s or 0.0))
         work.start()
         self._loops.add("Comparing the nodes' network with ours", self._check_chain, CHAIN_EVERY_S)
+        self._count_rejected(store, observer)
+        await self._open_ports(server)
 
+    def _make_nodes(self) -> None:
+        node = self._context.config.node
+        rpcs = rpcs_for_role(node, "front", self._context.reactor)
+        self._nodes = [
+            BitcoindNode(rpc, RULES[node.network], link.zmq)
+            for rpc, link in zip(rpcs, node.links(), strict=True)
+        ]
+
+    def _settings(self, boot: int) -> Settings:
+        config = self._context.config
+        return Settings(
+            front_id=config.stratum.front_id,
+            boot=boot,
+            tag=config.stratum.tag,
+            directory=config.store.directory,
+            network=config.node.network,
+            poll_s=config.node.poll_s,
+            job_interval_s=config.stratum.job_interval_s,
+            silent_s=config.node.silent_s,
+            failover_s=config.node.failover_s,
+            return_s=config.node.return_s,
+            empty_after_s=config.node.empty_after_s(),
+        )
+
+    def _count_rejected(self, store: ShareStore, observer: _Observer) -> None:
         async def count() -> None:
             counts = observer.take_rejected()
-            if not store.count_rejected(counts, context.now_ms() // 3_600_000 * 3600):
+            if not store.count_rejected(counts, self._context.now_ms() // 3_600_000 * 3600):
                 observer.put_back(counts)  # a sibling is writing: next time will do
 
         self._loops.add("Counting rejected shares", count, COUNTS_EVERY_S)
+
+    async def _open_ports(self, server: StratumServer) -> None:
         ports = [
-            (key, given.endpoint, self._server.factory_for(self._options(given)))
-            for key, given in config.stratum.ports()
+            (key, given.endpoint, server.factory_for(self._options(given)))
+            for key, given in self._context.config.stratum.ports()
         ]
-        self._ports_are_ours = await listen(context, ports, self._ports)
+        self._ports_are_ours = await listen(self._context, ports, self._ports)
         for port in self._ports:
             lengthen_queue(port)
 

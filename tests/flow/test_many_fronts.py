@@ -21,7 +21,7 @@ from tests.flow.miner import Miner
 from tests.flow.test_front_killed import lacking
 
 CONNECTIONS = 24
-SHARES = 800
+SHARES = 300
 
 
 def users(name: str) -> list[str]:
