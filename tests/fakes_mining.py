@@ -100,7 +100,7 @@ class WordedNode(QuietNode):
         document = answer(
             previousblockhash=self.best, height=self.height, bits="207fffff", longpollid=self.best
         )
-        return parse({**document, **self.changes})
+        return parse({key: value for key, value in (document | self.changes).items() if value is not None})
 
     def grow(self, salt: int = 0) -> str:
         self.best = self.blocks.after(self.best, salt)

@@ -14,7 +14,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from payouts import errors as payout_errors
-from pool.chain.bitcoind import BitcoindNode, rpc_for_role, wallet_call
+from pool.chain.bitcoind import BitcoindNode, rpc_for_role, rpcs_for_role, wallet_call
 from pool.chain.node import (
     Accepted,
     ChainRefused,
@@ -28,7 +28,7 @@ from pool.chain.node import (
     word_for,
 )
 from pool.chain.rpc import CookieFile, Credentials, Rpc, UserPassword
-from pool.config import NodeConfig, NodeUser
+from pool.config import NodeConfig, NodeLink, NodeUser
 from pool.errors import ChainError, ConfigError
 from tests.contracts.node import Backstage, NodeContract, now
 from tests.fakes_node import EASY, PASSWORD, USER, StandIn
@@ -137,6 +137,36 @@ def test_a_role_uses_its_own_user_and_else_the_cookie(tmp_path: Path) -> None:
     assert rpc_for_role(own, "front", InlineReactor()).name == "127.0.0.1:8332"
     with pytest.raises(WrongCredentials, match="cookie"):
         now(rpc_for_role(own, "book", InlineReactor()).call("getblockcount"))
+
+
+def test_every_node_is_called_with_its_own_user_and_named_once(tmp_path: Path) -> None:
+    user = NodeUser(user="f", password=SECRET)
+    second = NodeLink(url="http://10.0.0.2:8332", cookie_file=tmp_path / "c")
+    config = NodeConfig(front=user, also=[second])
+
+    assert [each.name for each in rpcs_for_role(config, "front", InlineReactor())] == [
+        "127.0.0.1:8332",
+        "10.0.0.2:8332",
+    ]
+    with pytest.raises(ConfigError, match=r"node\.also\[0\]\.book"):
+        rpcs_for_role(NodeConfig(book=user, also=[NodeLink()]), "book", InlineReactor())
+    with pytest.raises(ConfigError, match=r"node\.also\[0\]\.url: 127\.0\.0\.1:8332 is there already"):
+        rpcs_for_role(NodeConfig(front=user, also=[NodeLink(front=user)]), "front", InlineReactor())
+
+
+def test_a_node_that_may_not_be_asked_for_its_publisher_is_followed_without(stand_in: StandIn) -> None:
+    async def subscribe() -> object:
+        return await BitcoindNode(rpc(stand_in)).subscribe(lambda _: None)
+
+    assert now(subscribe()) is None
+    assert now(BitcoindNode(rpc(stand_in)).peers()) == 8
+
+
+def test_a_proposal_to_a_node_that_does_not_answer_or_not_understand_is_told_apart(stand_in: StandIn) -> None:
+    node = BitcoindNode(rpc(stand_in))
+    assert now(node.propose("00" * 10)) == Refused("Block decode failed")
+    stand_in.stop()
+    assert isinstance(now(node.propose("00" * 10)), Unanswered)
 
 
 def test_a_role_without_user_and_cookie_is_a_configuration_error() -> None:

@@ -334,6 +334,18 @@ def test_a_published_block_is_asked_for_when_the_longpoll_does_not_bring_it(fron
     assert front.tip == tip
 
 
+def test_a_node_without_longpoll_is_followed_by_its_poll(front: Front) -> None:
+    front.first.changes["longpollid"] = front.second.changes["longpollid"] = None
+    front.work.start()
+    front.pass_s(3)
+    tip = front.grow_both()
+    front.pass_s(2)
+
+    assert front.tip == tip
+    assert front.first.longpolls == []
+    assert front.seen.first[0] == "poll"
+
+
 def test_the_age_of_the_news_is_told_with_the_first_job_on_a_tip_and_with_no_other(front: Front) -> None:
     ages: list[float | None] = []
     front.work.watch(lambda _: ages.append(front.work.news_age_s()))
