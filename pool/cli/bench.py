@@ -39,7 +39,7 @@ def stratum(as_json: bool, quick: bool, seconds: float, directory: Path | None) 
 
     Starts a front with a share log of its own, a stand-in for the node, and up to 10,000 miners in another
     process, all on this machine; every accepted share is on disk before its reply, as in a real pool.
-    Takes about a minute and a half.  Nothing of a running pool is touched, but the figures suffer from
+    Takes about two minutes.  Nothing of a running pool is touched, but the figures suffer from
     whatever else the machine does.
     """
     plan = QUICK if quick else Plan(seconds=seconds)
