@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Protocol
 
 from pool.errors import LedgerError
@@ -67,6 +68,7 @@ class Row(Protocol):
         ...
 
 
+@lru_cache(maxsize=1 << 16)  # the same few names in millions of lines
 def their_account(ours: str) -> str:
     """A ledger account's name in Beancount.
 
