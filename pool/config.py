@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from pool.errors import ConfigError
-from pool.rewards.policy import Scheme
+from pool.rewards.policy import AT_ONCE, Scheme
 
 LAST_FRONT_ID = 255
 """A front id is the first byte of every extranonce1."""
@@ -313,13 +313,15 @@ class Config(_Section):
             if port.scheme is self.rewards.scheme:
                 raise ValueError(f"stratum.port[{number}].scheme is the pool's own: leave it out")
         rewards = self.rewards
-        schemes = {rewards.scheme, *(port.scheme for port in self.stratum.port)}
-        own = rewards.port.get(Scheme.PPS, PotTerms()).reserve_sat
-        if Scheme.PPS in schemes and (own or rewards.reserve_sat) is None:
-            raise ValueError(
-                'rewards.reserve_sat is missing: scheme = "pps" pays shares before blocks are found, so say'
-                " how much of your own money stands behind it"
-            )
+        at_once = AT_ONCE & {rewards.scheme, *(port.scheme for port in self.stratum.port)}
+        for scheme in at_once:
+            if (rewards.port.get(scheme, PotTerms()).reserve_sat or rewards.reserve_sat) is None:
+                raise ValueError(
+                    f'rewards.reserve_sat is missing: scheme = "{scheme}" pays shares before blocks are'
+                    " found, so say how much of your own money stands behind it"
+                )
+        if len(at_once) > 1:
+            raise ValueError('rewards.scheme and ports: choose one of "pps" and "pps+", there is one reserve')
         return self
 
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from payouts.money import Msat
 from pool import ledger
-from pool.rewards.policy import Scheme, Term
+from pool.rewards.policy import AT_ONCE, Term
 from pool.rewards.pps import PaidKind, pay
 from pool.store.ledger import LedgerStore
 
@@ -84,13 +84,13 @@ class Crediting:
 
     def _step(self, pot: str) -> int:
         terms = self._store.terms(pot)
-        if all(term.policy.scheme is not Scheme.PPS for term in terms):
+        if all(term.policy.scheme not in AT_ONCE for term in terms):
             return 0
         now_ms, newest = self._wall_ms(), self._shares.newest()
         written = 0
         # the last one has no end yet: its shares wait until it is time
         for term, following in pairwise([*terms, None]):
-            if term is None or term.policy.scheme is not Scheme.PPS:
+            if term is None or term.policy.scheme not in AT_ONCE:
                 continue
             if following is None and now_ms - self._paid_ms.get(pot, 0) < EVERY_MS:
                 continue

@@ -43,7 +43,7 @@ PARTS: Final[tuple[Part, ...]] = ("immature", "available", "held")
 _ASSETS: Final = frozenset({IMMATURE, TREASURY_IMMATURE, HOT, TREASURY, LIGHTNING})
 _SAID: Final = frozenset({DEPOSITS, WITHDRAWN, CORRECTIONS, TRANSFERS, LOSSES})  # by the operator
 _FIXED: Final = _ASSETS | _SAID | {RESERVE, POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS}
-_RESIDUAL: Final = re.compile(r"liabilities:residual(:[a-z]+)?")
+_RESIDUAL: Final = re.compile(r"liabilities:residual(:[a-z+]+)?")
 _MATURES_TO: Final = {IMMATURE: HOT, TREASURY_IMMATURE: TREASURY}
 """Where a coinbase's coins are once they can be spent: in the node's wallet, or under keys kept offline."""
 _MINER: Final = re.compile(r"liabilities:miners:([^:\s]+):(immature|available|held)")

@@ -11,7 +11,7 @@ from fractions import Fraction
 from payouts.money import Sat
 from pool.chain.networks import RULES
 from pool.config import Config, PortConfig
-from pool.rewards.policy import HOPPABLE, Policy, Scheme
+from pool.rewards.policy import AT_ONCE, HOPPABLE, Policy, Scheme
 from stratum.options import POOL
 
 
@@ -38,16 +38,16 @@ def _port_policy(config: Config, scheme: Scheme) -> Policy:
 
 
 def _policy(config: Config, window: Fraction, fee_bps: int, scheme: Scheme) -> Policy:
-    halving = RULES[config.node.network].halving_blocks if scheme is Scheme.PPS else 0
+    halving = RULES[config.node.network].halving_blocks if scheme in AT_ONCE else 0
     return Policy(window, fee_bps, scheme, halving)
 
 
 def declared_reserve(config: Config) -> tuple[str, Sat, int] | None:
     """The pot whose shares are paid at once, the reserve declared for it, and its fee in basis points."""
-    own = config.rewards.port.get(Scheme.PPS)
-    sat = config.rewards.reserve_sat if own is None or own.reserve_sat is None else own.reserve_sat
     for pot, policy in policies_of(config).items():
-        if policy.scheme is Scheme.PPS and sat is not None:
+        own = config.rewards.port.get(policy.scheme)
+        sat = config.rewards.reserve_sat if own is None or own.reserve_sat is None else own.reserve_sat
+        if policy.scheme in AT_ONCE and sat is not None:
             return pot, Sat(sat), policy.fee_bps
     return None
 

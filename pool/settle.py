@@ -202,7 +202,7 @@ class Settler:
         claims = self._stakes(seen, terms)
 
         def entry() -> ledger.Entry:
-            result = reward(claims, value, self._store.residual(pot))
+            result = reward(claims, value, self._store.residual(pot), seen.found.height)
             noted = {**memo(pot, result), "height": seen.found.height}
             owed = self._owed_back(seen)
             treasury = Msat(sum(cold))

@@ -8,7 +8,7 @@ from typing import Any
 
 from payouts.money import Msat
 from pool import ledger
-from pool.rewards.policy import Scheme, Term, policy_of
+from pool.rewards.policy import AT_ONCE, Term, policy_of
 from pool.rewards.recount import RawPart, divided_again, paid_again, recount_parts
 from pool.store.audit import Audit, BlockRow, JournalRow
 from pool.store.policies import policy_entry, term_of
@@ -63,7 +63,9 @@ class RewardAudit:
         value = int(memo["value_msat"])
         if value != block.value_msat:
             self._wrong(f"{key}: divides {value} msat, the block pays {block.value_msat}")
-        credits_, fee, reserve, left_over = divided_again(parts, value, residual, block.account)
+        credits_, fee, reserve, left_over = divided_again(
+            parts, value, residual, block.account, int(memo.get("height", 0))
+        )
         kept = {account: min(part, owed.get(account, 0)) for account, part in credits_.items()}
         recovered = {account: str(part) for account, part in kept.items() if part}
         if recovered != memo["recovered_msat"]:
@@ -88,7 +90,7 @@ class RewardAudit:
         term = next(term for term in reversed(terms) if term.after_share <= after)
         ends = [each.after_share for each in terms if each.after_share > after]
         policy = term.policy
-        if policy.scheme is not Scheme.PPS or memo["policy_hash"] != policy.hash:
+        if policy.scheme not in AT_ONCE or memo["policy_hash"] != policy.hash:
             self._wrong(f"{row.key}: pays by another policy than the one in force, {policy.text}")
         begin = max(self._paid_until.get(pot, 0), term.after_share)
         if row.key != f"shares:{pot}:{after}" or after != begin or last <= after or last > min([last, *ends]):

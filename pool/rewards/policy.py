@@ -20,10 +20,17 @@ class Scheme(StrEnum):
     PROP = "prop"  # the shares since the pot's last block
     SOLO = "solo"  # all to who found it
     PPS = "pps"  # each share its part of the subsidy at once, from the operator's reserve
+    PPS_PLUS = "pps+"  # that, and what blocks bring in fees as in PPLNS
 
 
 HOPPABLE = frozenset({Scheme.PROP, Scheme.TIDES})
 """Schemes in which a share is worth more at some moments than at others, which who comes and goes can use."""
+
+
+AT_ONCE = frozenset({Scheme.PPS, Scheme.PPS_PLUS})
+"""Schemes in which shares are paid before blocks are found."""
+WINDOWED = frozenset({Scheme.PPLNS, Scheme.TIDES, Scheme.PPS_PLUS})
+"""Schemes with a window of X units."""
 
 
 @attrs.frozen
@@ -34,7 +41,7 @@ class Policy:
         window: X, in units of network work; a decimal is taken exactly.  Without meaning to PROP and SOLO.
         fee_bps: the pool's fee in basis points.
         scheme: the rule.
-        halving_blocks: of the network, where shares are paid by the subsidy (PPS); else 0.
+        halving_blocks: of the network, where shares are paid by the subsidy (PPS, PPS+); else 0.
     """
 
     window: Fraction = attrs.field(converter=Fraction)
@@ -46,9 +53,9 @@ class Policy:
     def terms(self) -> dict[str, str | int]:
         """What miners are promised, as plain data; a window only where the scheme has one."""
         found: dict[str, str | int] = {"scheme": self.scheme.value, "fee_bps": self.fee_bps}
-        if self.scheme in {Scheme.PPLNS, Scheme.TIDES}:
+        if self.scheme in WINDOWED:
             found["window"] = str(self.window)
-        if self.scheme is Scheme.PPS:
+        if self.scheme in AT_ONCE:
             found["halving_blocks"] = self.halving_blocks
         return found
 
@@ -70,7 +77,7 @@ def policy_of(terms: Mapping[str, Any]) -> Policy:
         KeyError, ValueError: they are not the terms of a policy.
     """
     scheme = Scheme(terms.get("scheme", Scheme.PPLNS))
-    halving_blocks = int(terms["halving_blocks"]) if scheme is Scheme.PPS else 0
+    halving_blocks = int(terms["halving_blocks"]) if scheme in AT_ONCE else 0
     return Policy(Fraction(terms.get("window", 1)), int(terms["fee_bps"]), scheme, halving_blocks)
 
 

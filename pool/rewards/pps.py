@@ -1,8 +1,8 @@
-"""PPS: what shares are paid at once, whatever is found: their part of the subsidy, less the fee.
+"""PPS and PPS+: what shares are paid at once, whatever is found: their part of the subsidy, less the fee.
 
 A share that scores u, at a height where a block may pay the subsidy S, is paid (1 - f) u S.  All of that is
-fixed when it is submitted, so the rate is frozen on it.  The operator bears the luck, and keeps what blocks
-bring in fees.
+fixed when it is submitted, so the rate is frozen on it.  The operator bears the luck; what blocks bring in
+fees stays in the reserve (PPS), or is divided as they are found (PPS+).
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from pool.shares import score
 from stratum.units import Target
 
 FIRST_SUBSIDY: Final = Sat(50 * 100_000_000)
+
+
+def subsidy_at(height: int, halving_blocks: int) -> Msat:
+    """What a block at this height may pay beyond its fees, in msat."""
+    return to_msat(Sat(FIRST_SUBSIDY >> (height // halving_blocks)))
 
 
 class PaidKind(NamedTuple):

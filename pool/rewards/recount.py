@@ -65,13 +65,14 @@ class RawPart:
     Attributes:
         term: the policy.
         last_id: newest share that is mined under it, of those up to the winning one.
-        part: of the block's value; of the last part, all that is left.
+        part: of the block's fees, and of_subsidy of its subsidy; of the last part, all that is left.
         counted: the shares; None when the finder gets it all, or the reserve that paid its shares.
     """
 
     term: Term
     last_id: int
     part: Fraction
+    of_subsidy: Fraction
     counted: Recount | None
 
 
@@ -93,13 +94,16 @@ def recount_parts(log: RawLog, terms: Sequence[Term], last_id: int) -> list[RawP
     known = [term for term in terms if term.after_share < last_id] or list(terms[:1])
     ends = [term.after_share for term in known[1:]] + [last_id]
     parts: list[RawPart] = []
-    left = Fraction(1)
+    left = subsidy = Fraction(1)
     for term, end in zip(known[:-1], ends[:-1], strict=True):
         counted, promised = _promised(log, term, end, last_id)
         if promised:
-            parts.append(RawPart(term, end, left * promised, counted))
+            paid_before = term.policy.scheme is Scheme.PPS_PLUS
+            of_subsidy = Fraction(0) if paid_before else subsidy * promised
+            parts.append(RawPart(term, end, left * promised, of_subsidy, counted))
             left -= left * promised
-    return [*parts, RawPart(known[-1], last_id, left, _own(log, known[-1], last_id))]
+            subsidy -= of_subsidy
+    return [*parts, RawPart(known[-1], last_id, left, subsidy, _own(log, known[-1], last_id))]
 
 
 def _own(log: RawLog, term: Term, last_id: int) -> Recount | None:
@@ -107,7 +111,7 @@ def _own(log: RawLog, term: Term, last_id: int) -> Recount | None:
     match policy.scheme:
         case Scheme.SOLO | Scheme.PPS:
             return None
-        case Scheme.PPLNS:
+        case Scheme.PPLNS | Scheme.PPS_PLUS:
             return recount(log.shares(last_id, after), policy.window)
         case Scheme.TIDES:
             return recount(log.shares(last_id, after), policy.window, log.nbits(last_id))
@@ -121,7 +125,7 @@ def _promised(log: RawLog, term: Term, end: int, last_id: int) -> tuple[Recount 
     policy, after = term.policy, term.after_share
     if policy.scheme in {Scheme.SOLO, Scheme.PPS}:
         return None, Fraction(0)
-    nbits = None if policy.scheme is Scheme.PPLNS else log.nbits(last_id)
+    nbits = None if policy.scheme in {Scheme.PPLNS, Scheme.PPS_PLUS} else log.nbits(last_id)
     if policy.scheme is Scheme.PROP:
         after = max(after, log.round_start(last_id))
         counted = recount(log.shares(end, after), ALL, nbits)
@@ -171,7 +175,7 @@ def recount(newest_first: Iterable[RawShare], size: Fraction, at_nbits: int | No
 
 
 def divided_again(
-    parts: Sequence[RawPart], value: int, residual: int, finder: str
+    parts: Sequence[RawPart], value: int, residual: int, finder: str, height: int = 0
 ) -> tuple[dict[str, int], int, int, int]:
     """Divide a block's value among its parts, each by the fee of its own policy.
 
@@ -180,18 +184,22 @@ def divided_again(
         value: of the block, msat.
         residual: what was left over in the pot before, msat; the last part divides it too.
         finder: who gets all of a solo part.
+        height: of the block.
 
     Returns:
         Msat by account, the fee, what goes to the reserve, and what is left over.
     """
     found: dict[str, int] = {}
     fees, reserve, left = 0, 0, value
+    subsidy = min(value, max(_subsidy(height, part.term.policy.halving_blocks) for part in parts))
     for part in parts:
         last = part is parts[-1]
-        own = left if last else value * part.part.numerator // part.part.denominator
+        own = left if last else int(subsidy * part.of_subsidy + (value - subsidy) * part.part)
         left -= own
-        if part.term.policy.scheme is Scheme.PPS:
-            reserve += own
+        if last and part.term.policy.scheme in {Scheme.PPS, Scheme.PPS_PLUS}:
+            reserve = own if part.term.policy.scheme is Scheme.PPS else int(subsidy * part.of_subsidy)
+            own -= reserve
+        if last and part.term.policy.scheme is Scheme.PPS:
             continue
         fee = own * part.term.policy.fee_bps // 10_000
         fees += fee
@@ -199,6 +207,12 @@ def divided_again(
         for account, each in shares_of(own - fee + (residual if last else 0), scores).items():
             found[account] = found.get(account, 0) + each
     return found, fees, reserve, value + residual - fees - reserve - sum(found.values())
+
+
+def _subsidy(height: int, halving_blocks: int) -> int:
+    """Msat; nothing where it does not matter (0)."""
+    halvings = height // halving_blocks if halving_blocks else 64
+    return (5_000_000_000 >> halvings) * 1000 if halvings < 64 else 0
 
 
 class PaidShare(NamedTuple):
@@ -214,8 +228,7 @@ def paid_again(shares: Iterable[PaidShare], fee_bps: int, halving_blocks: int) -
     """What shares are paid at once, one by one: msat by account, floored once for each account."""
     exact: dict[str, Fraction] = {}
     for share in shares:
-        halvings = share.height // halving_blocks
-        subsidy = (5_000_000_000 >> halvings) * 1000 if halvings < 64 else 0
+        subsidy = _subsidy(share.height, halving_blocks)
         network = work_from_target(target_from_nbits(share.nbits))
         part = Fraction(work_from_target(share.target) * subsidy * (10_000 - fee_bps), network * 10_000)
         exact[share.account] = exact.get(share.account, Fraction(0)) + part

@@ -8,6 +8,7 @@ import attrs
 
 from payouts.money import Msat
 from pool.rewards.policy import Scheme
+from pool.rewards.pps import subsidy_at
 from pool.rewards.split import Division, check, divide
 from pool.rewards.stakes import Stake
 
@@ -27,26 +28,35 @@ class Reward:
     division: Division
 
 
-def reward(stakes: Sequence[Stake], value: Msat, residual_in: Msat) -> Reward:
+def reward(stakes: Sequence[Stake], value: Msat, residual_in: Msat, height: int = 0) -> Reward:
     """Divide what a block pays among its stakes.
 
     Args:
         stakes: oldest policy first, at least one.
         value: what the coinbase pays to the pool, in msat.
         residual_in: what earlier divisions in this pot left over, in msat.
+        height: of the block, which tells subsidy from fees where shares were paid by the subsidy.
     """
+    halving_blocks = max(stake.term.policy.halving_blocks for stake in stakes)
+    subsidy = min(value, subsidy_at(height, halving_blocks)) if halving_blocks else 0
     parts: list[Division] = []
     left = int(value)
     for stake in stakes[:-1]:
-        own = value * stake.part.numerator // stake.part.denominator
+        own = int(subsidy * stake.of_subsidy + (value - subsidy) * stake.part)
         parts.append(divide(Msat(own), stake.term.policy.fee_bps, stake.weights, Msat(0)))
         left -= own
-    last = stakes[-1]
-    if last.term.policy.scheme is Scheme.PPS:  # its shares were paid already, less the fee
-        parts.append(Division(Msat(left), Msat(0), residual_in, residual_in, {}, Msat(left)))
-    else:
-        parts.append(divide(Msat(left), last.term.policy.fee_bps, last.weights, residual_in))
+    parts.append(_last(stakes[-1], Msat(left), Msat(subsidy), residual_in))
     return Reward(stakes, parts, _whole(parts, value, residual_in))
+
+
+def _last(stake: Stake, left: Msat, subsidy: Msat, residual_in: Msat) -> Division:
+    """What the policy in force makes of the rest; what shares were paid before goes to where it came from."""
+    policy = stake.term.policy
+    if policy.scheme is Scheme.PPS:
+        return Division(left, Msat(0), residual_in, residual_in, {}, left)
+    reserve = Msat(int(subsidy * stake.of_subsidy)) if policy.scheme is Scheme.PPS_PLUS else Msat(0)
+    division = divide(Msat(left - reserve), policy.fee_bps, stake.weights, residual_in)
+    return attrs.evolve(division, value=left, reserve=reserve)
 
 
 def _whole(parts: Sequence[Division], value: Msat, residual_in: Msat) -> Division:

@@ -18,7 +18,7 @@ from typing import Protocol, assert_never
 
 import attrs
 
-from pool.rewards.policy import Policy, Scheme, Term
+from pool.rewards.policy import AT_ONCE, Policy, Scheme, Term
 from pool.shares import Chunk, Slice, Window, cut, weights
 from stratum.units import Work
 
@@ -49,10 +49,12 @@ class Stake:
 
     Attributes:
         term: the policy.
-        part: of the block's value; of the last stake: all that earlier ones leave.
+        part: of the block's fees (where nobody tells them from the subsidy: of its value); of the last stake:
+            all that earlier ones leave.
         weights: by account, what it is divided by.
         window: the shares that count; None where none do (solo), or where they were paid before (PPS).
         score: what they score together, in units of network work.
+        of_subsidy: the same part of the subsidy; 0 where that was paid for its shares before.
     """
 
     term: Term
@@ -60,6 +62,7 @@ class Stake:
     weights: Mapping[str, int]
     window: Window | None
     score: Fraction
+    of_subsidy: Fraction
 
 
 def in_force(terms: Sequence[Term], last_id: int) -> Sequence[Term]:
@@ -77,30 +80,32 @@ def stakes(log: PotLog, terms: Sequence[Term], last_id: int, finder: str) -> tup
         finder: account that found the block.
     """
     known = in_force(terms, last_id)
-    left = Fraction(1)
+    left = subsidy_left = Fraction(1)
     found: list[Stake] = []
     for term, following in pairwise(known):
         window, part = _promised(log, term, following.after_share, last_id)
         if window is not None and part:
-            found.append(_stake(term, window, left * part))
-            left -= found[-1].part
+            of_subsidy = Fraction(0) if term.policy.scheme in AT_ONCE else subsidy_left * part
+            found.append(_stake(term, window, left * part, of_subsidy))
+            left, subsidy_left = left - found[-1].part, subsidy_left - of_subsidy
     current = known[-1]
     if current.policy.scheme in {Scheme.SOLO, Scheme.PPS}:
         owners = {finder: 1} if current.policy.scheme is Scheme.SOLO else {}
-        return *found, Stake(current, left, owners, None, Fraction(0))
-    return *found, _stake(current, _own(log, current, last_id), left)
+        return *found, Stake(current, left, owners, None, Fraction(0), subsidy_left)
+    return *found, _stake(current, _own(log, current, last_id), left, subsidy_left)
 
 
-def _stake(term: Term, window: Window, part: Fraction) -> Stake:
+def _stake(term: Term, window: Window, part: Fraction, of_subsidy: Fraction) -> Stake:
     by_account, denominator = weights(window)
-    return Stake(term, part, by_account, window, Fraction(sum(by_account.values()), denominator))
+    score = Fraction(sum(by_account.values()), denominator)
+    return Stake(term, part, by_account, window, score, of_subsidy)
 
 
 def _own(log: PotLog, term: Term, last_id: int) -> Window:
     """The window of the policy that the block was found under: its own shares."""
     network = _measure(log, term.policy, last_id)
     match term.policy.scheme:
-        case Scheme.PPLNS | Scheme.TIDES:
+        case Scheme.PPLNS | Scheme.TIDES | Scheme.PPS_PLUS:
             chunks = log.chunks(last_id, term.after_share)
             return cut(chunks, log.rows, term.policy.window, last_id, network)
         case Scheme.PROP | Scheme.SOLO | Scheme.PPS:
@@ -118,7 +123,7 @@ def _promised(log: PotLog, term: Term, end_id: int, last_id: int) -> tuple[Windo
     """
     network = _measure(log, term.policy, last_id)
     match term.policy.scheme:
-        case Scheme.PPLNS | Scheme.TIDES:
+        case Scheme.PPLNS | Scheme.TIDES | Scheme.PPS_PLUS:
             size = term.policy.window
             room = size - _worth(log.chunks(last_id, end_id), network, size)
             if room <= 0:

@@ -34,6 +34,11 @@ def policy_words(policy: Policy) -> str:
             return "solo: a block is its finder's alone, and until then there is nothing"
         case Scheme.PPS:
             return "PPS: each share is paid its part of the subsidy within minutes, whatever is found"
+        case Scheme.PPS_PLUS:
+            return (
+                "PPS+: each share is paid its part of the subsidy within minutes, whatever is found; what a"
+                f" block brings in fees is shared out over the newest shares worth {window:g} blocks of work"
+            )
         case _:
             assert_never(policy.scheme)
 

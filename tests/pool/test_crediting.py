@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from payouts.money import Msat, Sat
 from pool import crediting, ledger
+from pool.chain.node import CoinbaseOutput
 from pool.config import Config, parse
 from pool.crediting import EVERY_MS, Crediting
 from pool.errors import ConfigError, LedgerError
@@ -111,6 +112,20 @@ def test_a_block_fills_the_reserve_and_an_orphan_empties_it(pool: Pool) -> None:
     assert pool.of("ann") == UNIT_MSAT
 
 
+def test_in_pps_plus_the_subsidy_is_paid_at_once_and_fees_when_there_are_any(pool: Pool) -> None:
+    pool.store.adopt({"pps": Policy(Fraction(1), 200, Scheme.PPS_PLUS, 150)}, 0, NOW_MS)
+    pool.chain.outputs = (CoinbaseOutput(SCRIPT, Sat(2_500_001_000)),)
+    add(pool, share("bob"), share("ann", height=200, block_hash=HASH))
+    credit(pool)
+    pool.see(1)
+    # the block is at height 200: half of the first subsidy, and 1000 sat of fees for its window of one unit
+    assert (pool.of("bob"), pool.of("ann")) == (UNIT_MSAT, UNIT_MSAT // 2)
+    assert pool.of("ann", "immature") == 980_000
+    assert pool.of("bob", "immature") == 0
+    assert pool.balance(ledger.POOL_FEE) == 20_000
+    assert pool.store.balance(ledger.RESERVE) == UNIT_MSAT * 3 // 2 - 2_500_000_000_000
+
+
 def test_at_a_change_of_policy_older_shares_are_paid_by_the_older_one(pool: Pool) -> None:
     add(pool, share("ann"), share("bob"))
     newest = ShareWindows(pool.shares).newest()
@@ -200,6 +215,10 @@ def test_a_pool_that_pays_at_once_refuses_to_start_without_a_declared_reserve() 
     assert declared_reserve(made) == ("pps", Sat(5), 300)
     assert policies_of(made)["pps"].halving_blocks == 210_000
     assert declared_reserve(Config()) is None
+    both = {"scheme": "pps+", "reserve_sat": 5}
+    with pytest.raises(ConfigError, match='choose one of "pps" and "pps'):
+        parse({**port, "rewards": both}, "sluice.toml")
+    assert declared_reserve(parse({"rewards": both}, "sluice.toml")) == ("pool", Sat(5), 100)
     assert reserve_of(Config(), {}, 1) is None
 
 

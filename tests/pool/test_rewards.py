@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payouts.money import Msat
-from pool.rewards.policy import Policy, Scheme, Term, policy_of
+from pool.rewards.policy import AT_ONCE, Policy, Scheme, Term, policy_of
 from pool.rewards.recount import RawShare, divided_again, recount, recount_parts
 from pool.rewards.reward import Reward, memo, reward
 from pool.rewards.split import Division, check, divide
@@ -232,14 +232,21 @@ class Log:
         return self.rows_[last_id - 1].nbits if last_id else None
 
 
-def pay(log: Log, value: int, terms: Sequence[Term], last_id: int | None = None, residual: int = 0) -> Reward:
+def pay(
+    log: Log,
+    value: int,
+    terms: Sequence[Term],
+    last_id: int | None = None,
+    residual: int = 0,
+    height: int = 0,
+) -> Reward:
     last = len(log.rows_) if last_id is None else last_id
     finder = log.rows_[last - 1].account if last else "ann"
-    return reward(stakes(log, terms, last, finder), Msat(value), Msat(residual))
+    return reward(stakes(log, terms, last, finder), Msat(value), Msat(residual), height)
 
 
 policies = st.builds(
-    Policy,
+    lambda window, fee_bps, scheme: Policy(window, fee_bps, scheme, 150 if scheme in AT_ONCE else 0),
     st.fractions(min_value=Fraction(1, 1000), max_value=20, max_denominator=1000),
     st.integers(0, 10_000),
     st.sampled_from(Scheme),
@@ -262,6 +269,7 @@ def terms_of(first: Policy, course: list[tuple[Policy, int]]) -> list[Term]:
     st.lists(st.integers(1, 40), max_size=3),
     st.integers(0, 21 * 10**17),
     st.integers(0, 999),
+    st.integers(0, 10_000),
 )
 def test_any_scheme_through_any_changes_is_what_a_walk_share_by_share_gives_and_loses_nothing(
     rows: list[RawShare],
@@ -271,15 +279,16 @@ def test_any_scheme_through_any_changes_is_what_a_walk_share_by_share_gives_and_
     borders: list[int],
     value: int,
     residual: int,
+    height: int,
 ) -> None:
     log, terms = Log(rows, won, borders), terms_of(first, course)
-    result = pay(log, value, terms, residual=residual)
+    result = pay(log, value, terms, residual=residual, height=height)
     division = result.division
     divided = sum(division.credits.values()) + division.fee + division.reserve
     assert divided + division.residual_out == value + residual
     parts = recount_parts(log, terms, len(rows))
     finder = rows[-1].account if rows else "ann"
-    again = divided_again(parts, value, residual, finder)
+    again = divided_again(parts, value, residual, finder, height)
     assert (dict(division.credits), division.fee, division.reserve, division.residual_out) == again
     assert [stake.part for stake in result.stakes] == [part.part for part in parts]
     noted = json.loads(json.dumps(memo("pool", result)))["parts"]
@@ -307,8 +316,7 @@ def test_one_account_alone_gets_all_but_the_fee_whatever_the_scheme(
 ) -> None:
     alone = [each._replace(account="ann") for each in rows]
     division = pay(Log(alone), value, [Term(policy, 0)]).division
-    got = value - division.fee if rows or policy.scheme is Scheme.SOLO else 0
-    got = 0 if policy.scheme is Scheme.PPS else got
+    got = value - division.fee - division.reserve if rows or policy.scheme is Scheme.SOLO else 0
     assert division.credits == ({"ann": got} if got else {})
 
 
@@ -323,13 +331,32 @@ def test_the_order_within_a_round_changes_nothing(rows: list[RawShare], random: 
         assert pay(Log(same), value, terms).division == pay(Log(mixed), value, terms).division
 
 
-@pytest.mark.parametrize("scheme", [scheme for scheme in Scheme if scheme is not Scheme.PPS])
+@pytest.mark.parametrize("scheme", [scheme for scheme in Scheme if scheme not in AT_ONCE])
 def test_huge_and_tiny_shares_are_divided_exactly(scheme: Scheme) -> None:
     log = Log([RawShare(1, "tiny", 0x1702C4E4, MAX_TARGET), RawShare(2, "huge", 0x1702C4E4, Target(1))])
     terms = [Term(Policy(Fraction(8), 0, scheme), 0)]
     division = pay(log, 21 * 10**17, terms).division
     assert sum(division.credits.values()) + division.residual_out == 21 * 10**17
     assert division.credits["huge"] >= 21 * 10**17 - 1
+
+
+def test_in_pps_plus_the_reserve_takes_the_subsidy_and_the_window_the_fees() -> None:
+    log = Log([RawShare(number, f"m{number}", NBITS, BLOCK) for number in range(1, 5)])
+    subsidy, fees = 2_500_000_000_000, 400_000
+    plus = Policy(2, 100, Scheme.PPS_PLUS, 150)
+    division = pay(log, subsidy + fees, [Term(plus, 0)], height=150).division
+    assert (division.reserve, division.fee) == (subsidy, 4_000)
+    assert division.credits == {"m3": 198_000, "m4": 198_000}
+    # a change of the fee: the shares from before it keep their part of the fees, and were paid the subsidy
+    dearer = Policy(2, 5_000, Scheme.PPS_PLUS, 150)
+    division = pay(log, subsidy + fees, [Term(plus, 0), Term(dearer, 3)], height=150).division
+    assert (division.reserve, division.credits) == (subsidy, {"m3": 198_000, "m4": 100_000})
+    # from PPS+ to PPLNS: the subsidy is the newcomers' from then on
+    division = pay(log, subsidy + fees, [Term(plus, 0), Term(Policy(2, 0), 3)], height=150).division
+    assert division.reserve == 0
+    assert division.credits == {"m3": 198_000, "m4": subsidy + 200_000}
+    # a block that pays less than the subsidy has no fees
+    assert pay(log, 1000, [Term(plus, 0)], height=150).division.reserve == 1000
 
 
 def test_in_solo_the_finder_gets_the_block_and_nobodys_residual() -> None:
