@@ -97,6 +97,9 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
     "sluice_ledger_unbalanced_msat": Metric(
         "gauge", "web", "Sum of all ledger balances; anything but 0 is an alarm"
     ),
+    "sluice_rewards_checked": Metric(
+        "gauge", "web", "Rewards that were counted again, share by share", ("result",)
+    ),
     "sluice_sending_stopped": Metric("gauge", "web", "1 while payments are stopped by a breaker"),
     "sluice_stops": Metric(
         "gauge", "web", "Stops that nobody has resumed after, by what they are about", ("kind",)

@@ -163,6 +163,7 @@ class StoreCollector(Collector):
         balances = self._queries.ledger_balances()
         blocks = self._queries.blocks_by_state()
         newest = stats.newest_share_ms
+        checked, wrong = self._queries.rewards_checked()
         return {
             "sluice_hashrate_hps": {(): stats.hashrate.hps},
             "sluice_active_accounts": {(): stats.accounts},
@@ -174,6 +175,7 @@ class StoreCollector(Collector):
             "sluice_ledger_balance_msat": {(name,): value for name, value in _aggregated(balances).items()},
             # summed as integers: a sum of floats would hide a missing millisatoshi
             "sluice_ledger_unbalanced_msat": {(): sum(balances.values())},
+            "sluice_rewards_checked": {("right",): checked - wrong, ("wrong",): wrong},
             "sluice_sending_stopped": {(): int(self._queries.sending_stopped())},
             **_of_payments(self._queries),
         }

@@ -17,6 +17,7 @@ from pool.store.database import FILES, connect_to_read
 from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
 from pool.store.flows import FlowReader, Waiting
 from pool.store.policies import PolicyChange
+from pool.store.reward_checks import RewardChecks
 from stratum.options import POOL
 from stratum.units import Target, target_from_nbits, work_from_target
 
@@ -193,6 +194,12 @@ class Queries:
         """What the Lightning node had when it was last asked, msat; None when it never was."""
         rows = self._rows("ledger", "SELECT balance_msat FROM node_seen")
         return rows[0][0] if rows else None
+
+    def rewards_checked(self) -> tuple[int, int]:
+        """How many rewards the book has counted again, and how many of them were not right."""
+        with self._lock:
+            connection = self._connection("ledger")
+            return (0, 0) if connection is None else RewardChecks(connection).counts()
 
     def sending_stopped(self) -> bool:
         """Whether a breaker has stopped payments and nobody has resumed them."""

@@ -164,6 +164,7 @@ def test_a_tripped_breaker_shows(tmp_path: Path) -> None:
     ledger.executemany("INSERT INTO breaker (reason, tripped_ms) VALUES (?, 1)", [(r,) for r in reasons])
     found = scraped(Queries(tmp_path))
     assert found["sluice_sending_stopped", ()] == 1
+    assert found["sluice_rewards_checked", ("wrong",)] == 0
     stops = {labels[0]: value for (name, labels), value in found.items() if name == "sluice_stops"}
     assert {kind for kind, value in stops.items() if value} == {"fees", "drift", "operator", "other"}
     assert stops["ledger"] == 0
