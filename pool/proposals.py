@@ -13,8 +13,8 @@ from pool.chain.news import NewsObserver
 from pool.chain.node import Accepted, Refused, Unanswered
 from pool.jobs import Made, unsolved_block
 
-ASK_AFTER_S: Final = 1.0
-"""First the miners get the job, then the node megabytes."""
+ASK_AFTER_S: Final = 3.0
+"""First the miners get the job; a node that is checking a block is slow to take the next one."""
 
 log = Logger()
 

@@ -23,7 +23,7 @@ from pool.chain.tips import prove
 from pool.errors import ChainError
 
 LOOK_EVERY_S: Final = 5.0
-LONGPOLL_GRACE_S: Final = 0.5
+LONGPOLL_GRACE_S: Final = 1.0
 """A waiting longpoll brings a new tip's template by itself; asking beside it at once would make the node send
 megabytes twice just when they are wanted soonest."""
 FIRST_LOOK_S: Final = 0.1

@@ -329,7 +329,7 @@ def test_a_published_block_is_asked_for_when_the_longpoll_does_not_bring_it(fron
     front.pass_s(1)
     tip = front.first.grow()
     front.first.told[-1](tip)
-    front.clock.advance(0.5)
+    front.clock.advance(1)
 
     assert front.tip == tip
 
@@ -353,10 +353,10 @@ def test_the_age_of_the_news_is_told_with_the_first_job_on_a_tip_and_with_no_oth
     front.work.start()
     front.pass_s(1)
     front.first.told[-1](front.first.grow())
-    front.clock.advance(0.5)
+    front.clock.advance(1)
     front.pass_s(31)
 
-    assert ages == [0.0, 0.5, None]
+    assert ages == [0.0, 1.0, None]
     assert front.work.news_age_s() is None
 
 
@@ -429,8 +429,9 @@ def test_a_template_in_time_makes_no_job_without_transactions(tmp_path: Path) ->
 
 def test_each_new_template_s_block_is_proposed_after_the_miners_have_the_job(front: Front) -> None:
     front.work.start()
+    front.pass_s(2.5)
     assert front.first.proposals == []
-    front.pass_s(2)
+    front.pass_s(1)
     assert len(front.first.proposals) == 1
     assert front.first.proposals[0].endswith("0200aa" + "0200bbcc")
     assert front.seen.proposals == ["accepted"]
@@ -443,7 +444,7 @@ def test_a_refused_proposal_moves_the_miners_to_the_other_node_until_the_next_ti
 ) -> None:
     front.first.verdicts = [Refused("bad-txns-inputs-missingorspent")]
     front.work.start()
-    front.pass_s(2)
+    front.pass_s(4)
 
     assert front.seen.proposals[0] == "refused"
     assert front.seen.mined_on == "second:8332"
@@ -461,9 +462,9 @@ def test_a_refused_proposal_of_the_only_node_leaves_its_block_without_transactio
     front.second.down = "Connection refused"
     front.first.verdicts = [Refused("bad-blk-sigops"), Refused("bad-cb-amount")]
     front.work.start()
-    front.pass_s(1)
-    assert (front.jobs[-1].branches, front.jobs[-1].clean, len(front.jobs)) == ((), True, 2)
     front.pass_s(3)
+    assert (front.jobs[-1].branches, front.jobs[-1].clean, len(front.jobs)) == ((), True, 2)
+    front.pass_s(5)
     assert (front.tip, front.losses) == (None, 1)
 
     tip = front.first.grow()
@@ -475,7 +476,7 @@ def test_a_refused_proposal_of_the_only_node_leaves_its_block_without_transactio
 def test_a_proposal_that_the_next_block_overtook_says_nothing(front: Front) -> None:
     front.first.verdicts = [Refused("inconclusive-not-best-prevblk")]
     front.work.start()
-    front.pass_s(3)
+    front.pass_s(5)
 
     assert front.seen.proposals == []
     assert (len(front.jobs), front.seen.mined_on) == (1, "first:8332")

@@ -250,14 +250,14 @@ def test_a_node_that_no_longer_knows_our_password_is_left_for_the_other(pair: Pa
 
 
 def test_the_publisher_tells_first_and_each_template_s_block_is_good(pair: Pair, bench: Bench) -> None:
-    bench.pass_s(3)
+    bench.pass_s(5)
     assert "refused" not in bench.seen.proposals
     accepted = bench.seen.proposals.count("accepted")
     assert accepted > 0
     for _ in range(3):
         grown = grow(pair.first)
         bench.wait("work on the new tip", lambda grown=grown: bench.tip == grown)  # type: ignore[misc]
-        bench.pass_s(3)
+        bench.pass_s(5)
 
     assert "zmq" in bench.seen.first
     assert bench.seen.proposals.count("accepted") == accepted + 3
