@@ -28,10 +28,12 @@ from pool.cli.common import (
     print_json,
     print_table,
     sat_text,
+    short,
     time_text,
 )
 from pool.cli.moments import AT, Moment
 from pool.ledger import Part
+from pool.store.assertions import AssertionTable
 from pool.store.audit import JournalRow
 from pool.store.journal import JournalReader, StatementLine
 
@@ -174,6 +176,46 @@ def ledger_export(format_: str, config_path: Path) -> None:
         reader = JournalReader(connection)
         with reader.snapshot():
             FORMATS[format_](reader)
+
+
+@ledger_group.command("assertions")
+@config_option
+@json_option
+@limit_option(31)
+def ledger_assertions(config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT001
+    """Print how each day began: the last entry before it, its hash, and what the books came to.
+
+    Note a hash elsewhere, and nobody can rewrite what was before it without your knowing.
+    """
+    with closing(open_file(load(config_path).store.directory, "ledger")) as connection:
+        found = AssertionTable(connection).all()[::-1][:limit]
+    if as_json:
+        print_json(
+            [
+                {
+                    "day": each.day,
+                    "journal_id": each.journal_id,
+                    "journal_hash": each.journal_hash,
+                    **{f"{kind}_msat": str(amount) for kind, amount in each.sums.items()},
+                }
+                for each in found
+            ]
+        )
+        return
+    print_table(
+        ("day (UTC)", "entry", "assets, sat", "owed, sat", "hash"),
+        [
+            (
+                each.day,
+                each.journal_id,
+                sat_text(Msat(each.sums["assets"])),
+                sat_text(Msat(-each.sums["liabilities"])),
+                short(each.journal_hash),
+            )
+            for each in found
+        ],
+        empty="No day has begun yet since there are books.",
+    )
 
 
 for command in adjust.COMMANDS:

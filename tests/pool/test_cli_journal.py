@@ -12,8 +12,10 @@ import click
 import pytest
 
 from pool.errors import PoolError
+from pool.store.assertions import DAY_MS, AssertionTable
+from pool.store.database import connect
 from tests.pool.cli_tools import complaint, configure, invoke, json_of, text_of
-from tests.pool.test_settle import Pool
+from tests.pool.test_settle import NOW_MS, Pool
 from tests.pool.test_verify import pool
 
 __all__ = ["pool"]  # a fixture: small books, settled by the real settler on a fake chain
@@ -98,3 +100,15 @@ def test_a_slip_in_the_configuration_makes_no_books(tmp_path: Path) -> None:
     arguments = ("--asset", "hot", "--reference", "x", "--why", "y", "1")
     assert "not there yet" in complaint(tmp_path, "ledger", "loss", *arguments, status=1)
     assert not (tmp_path / "ledger.db").exists()
+
+
+def test_days_that_were_asserted_are_listed_newest_first(books: Path) -> None:
+    assert text_of(books, "ledger", "assertions").startswith("No day has begun")
+    table = AssertionTable(connect(books, "ledger"))
+    for day in (1, 2):
+        table.write(NOW_MS + day * DAY_MS)
+    newest, oldest = json_of(books, "ledger", "assertions")
+    assert (newest["day"], oldest["day"]) == ("2027-01-17", "2027-01-16")
+    assert sum(int(amount) for name, amount in newest.items() if name.endswith("_msat")) == 0
+    assert json_of(books, "ledger", "assertions", "--limit", "1") == [newest]
+    assert newest["journal_hash"][-8:] in text_of(books, "ledger", "assertions")
