@@ -2,7 +2,7 @@
 
 ``sha256d(message)`` is the double hash (32 bytes, internal order); ``merkle_root(coinbase, branches)`` the
 root (32 bytes, internal order) of a block with this coinbase (without witness) and these branches (a tuple of
-32 bytes each, from the leaf up).  ``COMPILED`` tells which ones these are; in Python a share costs 20 µs more.
+32 bytes each, from the leaf up).  ``COMPILED`` tells which; in Python a share costs 20 µs more.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def account_create(name: str | None, config_path: Path, as_json: bool) -> None: 
     click.echo("Keep the link: it is not shown again, and whoever has it can withdraw the balance.")
 
 
-@account.command("renew")
+@account.command("renew", short_help="Give a pool account a new claim link.")
 @click.argument("name")
 @config_option
 @json_option

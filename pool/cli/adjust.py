@@ -68,7 +68,7 @@ def withdraw(
     _book(Adjustment(Kind.WITHDRAWAL, reference, asset, amount_sat, why), config_path, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Book money moved between wallet and Lightning.")
 @click.option("--from", "asset", type=click.Choice(("hot", "lightning")), required=True, help="Out of this.")
 @click.option("--to", type=click.Choice(("hot", "lightning")), required=True, help="Into this.")
 @click.option(
@@ -94,7 +94,7 @@ def transfer(
     _book(said, config_path, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Book money that is gone.")
 @_asset_option
 @click.argument("amount_sat", type=Amount())
 @_said
@@ -110,7 +110,7 @@ def loss(
     _book(Adjustment(Kind.LOSS, reference, asset, amount_sat, why), config_path, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Book the difference after a mistake in the books.")
 @_asset_option
 @click.option("--less", is_flag=True, help="There is less than the books say, not more.")
 @click.argument("amount_sat", type=Amount())

@@ -19,7 +19,7 @@ def bench() -> None:
     """Measure this machine with this release."""
 
 
-@bench.command()
+@bench.command(short_help="Measure the miners' port.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
 @click.option("--quick", is_flag=True, help="A smoke test of a few seconds: the figures mean nothing.")
 @click.option(
@@ -52,7 +52,7 @@ def stratum(as_json: bool, quick: bool, seconds: float, directory: Path | None) 
         click.echo(f"{name.ljust(width)}  {value:>12,}")
 
 
-@bench.command()
+@bench.command(short_help="Measure a block's rewards over a large share log.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
 @click.option(
     "--shares",
@@ -93,7 +93,7 @@ def rewards(as_json: bool, shares: int, accounts: int, directory: Path | None) -
         raise SystemExit(1)
 
 
-@bench.command()
+@bench.command(short_help="Measure withdrawals and their answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
 @click.option("--quick", is_flag=True, help="A smoke test of a few seconds: the figures mean nothing.")
 @click.option(
@@ -121,7 +121,7 @@ def claims(as_json: bool, quick: bool, directory: Path | None) -> None:  # noqa:
         raise SystemExit(1)
 
 
-@bench.command()
+@bench.command(short_help="Measure how soon miners hear of a tip.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
 @click.option("--quick", is_flag=True, help="A smoke test of a few seconds: the figures mean nothing.")
 @click.option(

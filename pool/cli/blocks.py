@@ -49,7 +49,7 @@ from pool.web import words
 @limit_option(20)
 @click.pass_context
 def blocks(context: click.Context, config_path: Path, as_json: bool, limit: int) -> None:  # noqa: FBT001
-    """List the blocks that the pool found; or look at one, or submit it again."""
+    """List found blocks; look at one, or submit it again."""
     if context.invoked_subcommand is not None:
         return
     with open_queries(config_path) as queries:
@@ -78,7 +78,7 @@ def blocks(context: click.Context, config_path: Path, as_json: bool, limit: int)
         click.echo(f"luck {words.luck(found)}, with 95 % confidence; 100 % is fair")
 
 
-@blocks.command("show")
+@blocks.command("show", short_help="Show a block's life and what each node said to it.")
 @click.argument("block_hash", metavar="HASH")
 @config_option
 @json_option
@@ -133,7 +133,7 @@ def _life(known: dict[str, object]) -> list[str]:
     return lines + [f"{time_text(int(at_ms))} UTC  {what}" for at_ms, what in sorted(told)]
 
 
-@blocks.command("resubmit")
+@blocks.command("resubmit", short_help="Hand a saved block to every node, now.")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @config_option
 @json_option

@@ -161,7 +161,7 @@ FORMATS: Final[dict[str, Callable[[JournalReader], None]]] = {
 }
 
 
-@ledger_group.command("export")
+@ledger_group.command("export", short_help="Print the whole journal for other programs.")
 @click.option(
     "--format", "format_", type=click.Choice(list(FORMATS)), required=True, help="For which reader."
 )
@@ -178,7 +178,7 @@ def ledger_export(format_: str, config_path: Path) -> None:
             FORMATS[format_](reader)
 
 
-@ledger_group.command("assertions")
+@ledger_group.command("assertions", short_help="Print how the books stood as each day began.")
 @config_option
 @json_option
 @limit_option(31)

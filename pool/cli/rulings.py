@@ -58,7 +58,7 @@ def approve(number: str, why: str, config_path: Path, as_json: bool) -> None:  #
     _rule(config_path, number, Ruling.APPROVED, why, as_json=as_json, said=said)
 
 
-@click.command()
+@click.command(short_help="Give a payment that waits back to its account.")
 @click.argument("number")
 @why_option("What is wrong with it; it is kept.")
 @config_option

@@ -38,7 +38,7 @@ def treasury() -> None:
     """Let blocks pay to keys that are on no machine of the pool."""
 
 
-@treasury.command("import")
+@treasury.command("import", short_help="Take a public descriptor into use.")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @config_option
 @json_option
@@ -64,7 +64,7 @@ def treasury_import(file: IO[str], config_path: Path, as_json: bool) -> None:  #
         click.echo("No block pays it yet: set treasury_bps in [onchain], and restart fronts and book.")
 
 
-@treasury.command("addresses")
+@treasury.command("addresses", short_help="List the descriptor's addresses, and what paid them.")
 @config_option
 @json_option
 def treasury_addresses(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
@@ -94,7 +94,7 @@ def treasury_addresses(config_path: Path, as_json: bool) -> None:  # noqa: FBT00
     )
 
 
-@treasury.command("check")
+@treasury.command("check", short_help="Derive every address again, and look for gaps.")
 @config_option
 @json_option
 def treasury_check(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
@@ -127,7 +127,7 @@ def _differences(config: Config, in_use: Imported, known: list[TreasuryAddress])
             yield f"index {right.number} is {right.address}; the database has {there.address} there"
 
 
-@treasury.command("move")
+@treasury.command("move", short_help="Book coins that were moved out of the treasury, or in.")
 @click.option("--from", "source", type=click.Choice(("treasury", "hot")), required=True, help="Where it was.")
 @click.option("--reference", required=True, help="The transaction's id: the same one is booked once.")
 @click.option("--fee-sat", type=click.IntRange(min=0), default=0, show_default=True, help="What it cost.")

@@ -14,7 +14,7 @@ from tests.pool.cli_tools import complaint, run
 def test_every_command_has_a_help_whose_first_line_is_whole_in_the_list() -> None:
     listed = CliRunner().invoke(sluice, ["--help"]).output
     assert "..." not in listed.partition("Commands:")[2]
-    for group in ("account", "ledger", "payouts"):
+    for group in ("account", "blocks", "ledger", "payouts", "treasury", "bench"):
         help_text = CliRunner().invoke(sluice, [group, "--help"]).output
         assert "..." not in help_text.partition("Commands:")[2], help_text
 

@@ -153,10 +153,10 @@ def test_miners_never_notice_that_a_node_hangs_or_is_killed_while_another_one_is
 
 
 class Seen(UnobservedNews):
-    """Who told first, who has stalled, and what was said to proposals."""
+    """Who told of tips, who has stalled, and what was said to proposals."""
 
     def __init__(self) -> None:
-        self.first: list[str] = []
+        self.told: list[str] = []
         self.stalls: list[tuple[str, bool]] = []
         self.proposals: list[str] = []
         self.mined_on = ""
@@ -165,7 +165,10 @@ class Seen(UnobservedNews):
         self.mined_on = node if mined_on else self.mined_on
 
     def told_first(self, source: str) -> None:
-        self.first.append(source)
+        self.told.append(source)
+
+    def told_late(self, source: str, seconds: float) -> None:
+        self.told.append(source)
 
     def stalled(self, node: str, source: str, *, is_so: bool) -> None:
         self.stalls.append((source, is_so))
@@ -249,7 +252,7 @@ def test_a_node_that_no_longer_knows_our_password_is_left_for_the_other(pair: Pa
     bench.wait("work on the new tip", lambda: bench.tip == grown)
 
 
-def test_the_publisher_tells_first_and_each_template_s_block_is_good(pair: Pair, bench: Bench) -> None:
+def test_the_publisher_tells_and_each_template_s_block_is_good(pair: Pair, bench: Bench) -> None:
     bench.pass_s(5)
     assert "refused" not in bench.seen.proposals
     accepted = bench.seen.proposals.count("accepted")
@@ -259,7 +262,8 @@ def test_the_publisher_tells_first_and_each_template_s_block_is_good(pair: Pair,
         bench.wait("work on the new tip", lambda grown=grown: bench.tip == grown)  # type: ignore[misc]
         bench.pass_s(5)
 
-    assert "zmq" in bench.seen.first
+    # whether it is the first depends on what else the machine has to do
+    assert bench.seen.told.count("zmq") == 3
     assert bench.seen.proposals.count("accepted") == accepted + 3
     assert "refused" not in bench.seen.proposals
 
