@@ -75,13 +75,14 @@ def test_a_block_of_the_solo_port_is_its_finders_and_one_of_the_pool_counts_no_s
         assert bravo.submit(bravo.share()) is None
         won, block_hash = bravo.block(start=1 << 20)
         assert bravo.submit(won) is None
-        assert node.chain.tip.hash == block_hash
+        front.program.wait_until("the node has the block", lambda: node.chain.tip.hash == block_hash, 10.0)
         assert settle(front, node) == {"alpha": 0, "bravo": SOLO_MSAT, "carol": 0}
 
         with Miner(front.port, "carol.rig") as carol:
             carol.wait_for_tip_other_than(bravo.jobs[0][1])
-            won, _ = carol.block(start=1 << 20)
+            won, block_hash = carol.block(start=1 << 20)
             assert carol.submit(won) is None
+            front.program.wait_until("the node has this too", lambda: node.chain.tip.hash == block_hash, 10.0)
     each = settle(front, node)
     assert each["bravo"] == SOLO_MSAT
     # alpha's share came first and at the same difficulty: both have half
