@@ -30,7 +30,7 @@ def target_from_difficulty(difficulty: Difficulty) -> Target:
     Raises:
         ValueError: the difficulty is not positive.
     """
-    if difficulty <= 0:
+    if difficulty.numerator <= 0:  # without comparing fractions: ten thousand miners come at once
         raise ValueError("a difficulty is positive")
     return Target(min(MAX_TARGET, DIFFICULTY_1_TARGET * difficulty.denominator // difficulty.numerator))
 

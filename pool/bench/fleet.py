@@ -75,13 +75,13 @@ class Fleet:
         self._clock = clock
         self._epoll = select.epoll()
         self._number = 100
+        self._working = 0  # miners that have a job: looking through all of them would slow the load down
         self.told_at: list[float] = []
         # what was read out of each notify: job and ntime; every front has jobs of its own
         self._jobs: dict[bytes, tuple[bytes, bytes]] = {}
 
     def connect(self, count: int) -> None:
         """Connect so many, and wait until each has a job."""
-        fresh = []
         for number in range(count):
             miner = Miner(f"{self._user}.m{number}")
             result = miner.link.connect_ex(self._address)
@@ -89,16 +89,16 @@ class Fleet:
                 raise BenchError(f"connection {number} failed: {errno.errorcode[result]}")
             self.miners[miner.link.fileno()] = miner
             self._epoll.register(miner.link.fileno(), select.EPOLLOUT)
-            fresh.append(miner)
             if number % _BETWEEN_LOOKS == 0:
                 self.look(0)
-        self.until(lambda: all(miner.jobs for miner in fresh), "every miner has a job")
+        self.until(lambda: self._working >= len(self.miners), "every miner has a job")
 
     def disconnect(self) -> None:
         """Cut all connections off."""
         for miner in self.miners.values():
             miner.link.close()
         self.miners.clear()
+        self._working = 0
 
     def until(self, is_so: Callable[[], bool], what: str) -> None:
         """Look until it is so.
@@ -166,6 +166,7 @@ class Fleet:
         """Take jobs out of what came; yields the rest."""
         for line in lines:
             if b'"mining.notify","params"' in line:
+                self._working += not miner.jobs
                 miner.jobs += 1
                 self.told_at.append(self._clock())
                 if line != miner.notify:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -62,6 +63,9 @@ def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> 
         forget_the_dead()
     # a front's replies wait for a commit: until then its sockets need not be looked at again
     poll_quickly(reactor, config.stratum.flush_ms / 1000 if name == "front" else 0.0)
+    # ten thousand miners who come at once are a million objects, none of them garbage: looking through them
+    # again and again took a sixth of the time
+    gc.set_threshold(50_000, 25, 25)
     title = fronts.name_of(config, number) if name == "front" else name
     if name == "front":
         config = fronts.of_process(config, number)
