@@ -36,7 +36,8 @@ class _Quick:
         selectables, act = self._selectables, self._act
         # as many events as there are connections, or the last ones would wait for their turn
         events = self._poll(-1 if timeout_s is None else timeout_s, len(selectables) or 1)
-        if events:
+        # what threads bring is no reason to leave the sockets alone
+        if events and (len(events) > 1 or events[0][0] != self._waker):
             self._rested_at = self._now() + self._rest_s
         for descriptor, event in events:
             selectable = selectables.get(descriptor)

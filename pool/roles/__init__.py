@@ -66,6 +66,8 @@ def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> 
     # ten thousand miners who come at once are a million objects, none of them garbage: looking through them
     # again and again took a sixth of the time
     gc.set_threshold(50_000, 25, 25)
+    # a thread with a found block to hand in waits so long for the interpreter, not for the usual 5 ms
+    sys.setswitchinterval(0.001)
     title = fronts.name_of(config, number) if name == "front" else name
     if name == "front":
         config = fronts.of_process(config, number)

@@ -107,3 +107,15 @@ def test_a_clock_that_was_set_back_ends_the_rest(sleepy: tuple[Bench, socket.soc
     bench, link = sleepy
     bench.reactor.doIteration._now = lambda: 1.0
     assert bench.said(link) == b"hello"
+
+
+def test_news_from_a_thread_alone_begin_no_rest() -> None:
+    bench = Bench(3600.0)
+    bench.reactor.callFromThread(lambda: None)
+    bench.reactor.iterate(0.05)
+    assert bench.reactor.doIteration._rested_at == 0.0
+    with socket.create_connection(bench.address):
+        bench.reactor.iterate(0.05)
+        assert bench.reactor.doIteration._rested_at > 0.0  # a socket had something to say
+    bench.reactor.doIteration._rest_s = 0.0
+    bench.close()
