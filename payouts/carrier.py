@@ -14,17 +14,8 @@ from twisted.python.failure import Failure
 
 from payouts.errors import NodeUnavailable
 from payouts.payment import MOVES, Event, advance
-from payouts.ports import (
-    Book,
-    LightningNode,
-    PayFailed,
-    Payment,
-    PaymentState,
-    PayOutcome,
-    PaySettled,
-    PayUnknown,
-    Ruling,
-)
+from payouts.ports import Book, LightningNode
+from payouts.values import PayFailed, Payment, PaymentState, PayOutcome, PaySettled, PayUnknown, Ruling
 
 GIVE_UP_MARGIN_S: Final = 600  # behind an invoice's expiry: before that, giving up waits
 

@@ -11,8 +11,8 @@ from payouts.errors import InvoiceMalformed
 from payouts.invoice import Network, decode, second_opinion
 from payouts.money import Sat
 from payouts.planner import FeePolicy, bearers
-from payouts.ports import Claim, Intent, NotTaken
 from payouts.terms import Bad, Terms, check
+from payouts.values import Claim, Intent, NotTaken
 
 
 @attrs.frozen

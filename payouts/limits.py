@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from payouts.money import Msat, ceil_sat, floor_sat
-from payouts.ports import Flow, Past
+from payouts.values import Flow, Past
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000

@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 
 from payouts.errors import ImpossibleMove
-from payouts.ports import PaymentState as S
+from payouts.values import PaymentState as S
 
 
 class Event(StrEnum):

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from payouts.money import MSAT_PER_SAT, Msat, Sat, ceil_sat, to_msat
-from payouts.ports import Output
+from payouts.values import Output
 
 OUTPUT_VBYTES: Final = 43  # of the largest payable output, P2WSH or P2TR
 MIN_COSTS: Final = 20  # a payout is worth at least so many times what its output costs

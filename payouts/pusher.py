@@ -30,8 +30,9 @@ from payouts.lnaddress import (
 )
 from payouts.money import Msat, Sat, floor_sat, to_msat
 from payouts.outbound import Fetched, NotFetched
-from payouts.ports import LightningNode, NotTaken, Taken
+from payouts.ports import LightningNode
 from payouts.pushing import Due, PushBook, PushIntent
+from payouts.values import NotTaken, Taken
 from payouts.watch import Watch
 
 

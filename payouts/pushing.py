@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import attrs
 
 from payouts.money import Msat
-from payouts.ports import NotTaken, Taken
+from payouts.values import NotTaken, Taken
 
 TRIES: Final = 5  # so many failures in a row, and the next payout may be on-chain
 _FIRST_PAUSE_MS: Final = 60_000
@@ -36,7 +36,7 @@ class Due:
 class PushIntent:
     """What a push is about to send, taken from the invoice that the address's service gave.
 
-    Attributes: as those of payouts.ports.Intent, with an account and its Lightning Address for the claim.
+    Attributes: as those of payouts.values.Intent, with an account and its Lightning Address for the claim.
     """
 
     account: str

@@ -22,8 +22,9 @@ from payouts.claims import ClaimTerms, Judged, judge
 from payouts.errors import NodeUnavailable
 from payouts.limits import NO_LIMITS, Fine, Limits, NotNow, TooMuch, told_to_wallets
 from payouts.money import Msat
-from payouts.ports import Book, Claim, ClaimInbox, Intent, LightningNode, NotTaken, PaymentState, Taken
+from payouts.ports import Book, ClaimInbox, LightningNode
 from payouts.pusher import Pusher, Pushes
+from payouts.values import Claim, Intent, NotTaken, PaymentState, Taken
 from payouts.watch import Watch
 
 _LAST_WORD_MS: Final = 2_000  # so long before its time is up, a claim that waits for the node is refused

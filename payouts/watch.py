@@ -21,7 +21,8 @@ from payouts.limits import (
     weigh,
 )
 from payouts.money import Msat
-from payouts.ports import Book, Flow, LightningNode, Payment, PaymentState
+from payouts.ports import Book, LightningNode
+from payouts.values import Flow, Payment, PaymentState
 
 _SHOWN: Final = 3  # payment hashes named in the breaker's reason
 _FRESH_MS: Final = 1_000

@@ -24,8 +24,9 @@ from payouts.errors import InvoiceMalformed
 from payouts.invoice import MAX_LENGTH, decode
 from payouts.login import LoginDesk
 from payouts.money import Sat
-from payouts.ports import Answer, ClaimDesk, PaymentState, WithdrawTerms
+from payouts.ports import ClaimDesk
 from payouts.terms import Bad, check
+from payouts.values import Answer, PaymentState, WithdrawTerms
 
 _K1_LENGTH: Final = 64
 _WALLET_LENGTH: Final = 66

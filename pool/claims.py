@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 
 from payouts.money import Sat, to_msat
 from payouts.planner import FeePolicy, max_withdrawable
-from payouts.ports import Answer, Claim, WithdrawTerms
+from payouts.values import Answer, Claim, WithdrawTerms
 from pool import accounts
 from pool.config import LightningConfig
 from pool.errors import StoreError

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from payouts.limits import STOPS, stop_kind
 from payouts.money import Msat
-from payouts.ports import BatchState, PaymentState
+from payouts.values import BatchState, PaymentState
 from pool.catalogue import CATALOGUE, counter, gauge, histogram
 from pool.news_metrics import NewsMetrics
 from pool.store.queries import MINERS, Queries

@@ -24,7 +24,7 @@ from payouts.lightning.fees import SharedReading
 from payouts.lightning.fields import document, integer, parse, rows, text
 from payouts.lightning.reading import network_name
 from payouts.money import Msat, Sat, to_msat
-from payouts.ports import PayFailed, PayOutcome, PaySettled, PayUnknown
+from payouts.values import PayFailed, PayOutcome, PaySettled, PayUnknown
 
 EXPIRY_MARGIN_S: Final = 120  # after its expiry an unpaid invoice is given so long before it counts as failed
 _NOT_FOUND: Final = "Request not found"

@@ -26,7 +26,7 @@ from payouts.lightning.fields import amount, document, integer, is_hash, number,
 from payouts.lightning.http import Ask, NodeHttp
 from payouts.lightning.reading import Reading, network_name, objection
 from payouts.money import Msat, Sat, to_msat
-from payouts.ports import PayFailed, PayOutcome, PaySettled, PayUnknown
+from payouts.values import PayFailed, PayOutcome, PaySettled, PayUnknown
 
 EXPIRY_MARGIN_S: Final = (
     120  # after its expiry a payment never seen is given so long before it counts as failed

@@ -27,7 +27,7 @@ from payouts.lightning.fields import amount, document, is_hash, number, public_k
 from payouts.lightning.http import Answer, Ask, NodeHttp
 from payouts.lightning.reading import Reading, network_name, objection
 from payouts.money import Msat, Sat, to_msat
-from payouts.ports import PayFailed, PayOutcome, PaySettled, PayUnknown
+from payouts.values import PayFailed, PayOutcome, PaySettled, PayUnknown
 
 EXPIRY_MARGIN_S: Final = (
     3600  # after its expiry a payment never seen is given so long before it counts as failed

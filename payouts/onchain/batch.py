@@ -20,7 +20,8 @@ from payouts.money import Sat
 from payouts.onchain.policy import Violation, checked
 from payouts.onchain.wallet import NotEnough, Wallet
 from payouts.planner import BatchPolicy, plan_batch
-from payouts.ports import Batch, BatchState, Book, NotTaken
+from payouts.ports import Book
+from payouts.values import Batch, BatchState, NotTaken
 
 
 @attrs.frozen

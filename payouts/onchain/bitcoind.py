@@ -9,7 +9,7 @@ from typing import Any, Final
 from payouts.errors import NodeUnavailable, RpcRefused
 from payouts.money import MSAT_PER_SAT, SAT_PER_BTC, Sat
 from payouts.onchain.wallet import Draft, NotEnough, TxOutput
-from payouts.ports import Output
+from payouts.values import Output
 
 Call = Callable[..., Awaitable[Any]]
 """A JSON-RPC call to the wallet: ``await call(method, *args)``; raises RpcRefused or NodeUnavailable."""
@@ -47,7 +47,7 @@ def to_btc(amount: Sat) -> str:
 
 
 class BitcoindWallet:
-    """A Wallet (see payouts.ports) over the node's JSON-RPC.
+    """A Wallet (see payouts.onchain.wallet) over the node's JSON-RPC.
 
     Args:
         call: asks the wallet; the pool passes its own.

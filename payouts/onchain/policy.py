@@ -9,7 +9,7 @@ import attrs
 
 from payouts.money import Msat, Sat, ceil_sat
 from payouts.onchain.wallet import Draft
-from payouts.ports import Output, SignedBatch
+from payouts.values import Output, SignedBatch
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from typing import Protocol
 import attrs
 
 from payouts.money import Sat
-from payouts.ports import Output
+from payouts.values import Output
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from payouts.money import Msat
-from payouts.ports import PaymentState
+from payouts.values import PaymentState
 from pool import ledger
 from pool.accounts import hash_secret
 from pool.bench.electrum import FEE, PASSWORD, USER, BenchElectrum

@@ -9,7 +9,7 @@ import attrs
 import click
 
 from payouts.money import Msat
-from payouts.ports import BatchState, PaymentState
+from payouts.values import BatchState, PaymentState
 from pool import fronts
 from pool.cli import rulings
 from pool.cli.common import (

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from payouts import lnaddress
-from payouts.ports import Ruling
+from payouts.values import Ruling
 from pool.accounts import payable_address
 from pool.cli.common import (
     config_option,

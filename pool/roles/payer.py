@@ -14,9 +14,9 @@ from payouts.money import Msat, Sat, to_msat
 from payouts.onchain.batch import Batcher, BatcherOptions
 from payouts.onchain.bitcoind import BitcoindWallet, to_sat
 from payouts.outbound import Outbound, Rule, by_reactor
-from payouts.ports import PaymentState
 from payouts.pusher import Pushes, PushOptions
 from payouts.sender import Sender, SenderOptions
+from payouts.values import PaymentState
 from pool.accounts import payable_address
 from pool.chain.bitcoind import rpc_for_role, wallet_call
 from pool.config import Config, LightningConfig

@@ -8,7 +8,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
 
-from payouts.ports import WithdrawTerms
+from payouts.values import WithdrawTerms
 from payouts.web import LnurlRoutes, WithdrawOptions
 from pool.claims import Desk, Registry
 from pool.owners import OwnerDesk

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from payouts.errors import BookLocked, PayoutError
 from payouts.money import Msat, Sat, floor_sat, to_msat
-from payouts.ports import Batch, BatchState, NotTaken, Output, SignedBatch
 from payouts.pushing import TRIES
+from payouts.values import Batch, BatchState, NotTaken, Output, SignedBatch
 from pool import ledger
 from pool.errors import LedgerError, StoreBusy
 from pool.store.database import transaction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from payouts.money import Msat
-from payouts.ports import Answer, Claim, PaymentState
+from payouts.values import Answer, Claim, PaymentState
 from pool.store.access import AccessReader
 
 

@@ -8,7 +8,7 @@ import attrs
 
 from payouts.limits import DAY_MS, HOUR_MS, WEEK_MS
 from payouts.money import Msat
-from payouts.ports import Flow, Past
+from payouts.values import Flow, Past
 from pool import ledger
 from pool.store.payment_rows import IS_OPEN
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from payouts.ports import Claim
+from payouts.values import Claim
 from pool.accounts import NAME
 from pool.errors import StoreError
 from pool.store.database import transaction

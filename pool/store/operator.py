@@ -12,7 +12,7 @@ import attrs
 
 from payouts.limits import PAUSED
 from payouts.money import MSAT_PER_SAT
-from payouts.ports import PaymentState, Ruling
+from payouts.values import PaymentState, Ruling
 from pool.errors import StoreError
 from pool.store import payment_rows
 from pool.store.database import transaction

@@ -9,7 +9,7 @@ import attrs
 
 from payouts.errors import PayoutError
 from payouts.money import Msat
-from payouts.ports import Payment, PaymentState, Ruling
+from payouts.values import Payment, PaymentState, Ruling
 
 OPEN: Final = (PaymentState.RESERVED, PaymentState.SENDING, PaymentState.UNKNOWN)
 IS_OPEN: Final = "state IN ('reserved', 'sending', 'unknown')"

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from payouts.money import Msat
-from payouts.ports import Claim, Intent, NotTaken, Payment, PaymentState, Taken
+from payouts.values import Claim, Intent, NotTaken, Payment, PaymentState, Taken
 from pool import ledger
 from pool.store.access import AccessReader
 from pool.store.payment_rows import IS_OPEN, OPEN, SELECT, Begun, get, payment_of, require, update

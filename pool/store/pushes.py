@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from payouts.money import Msat
-from payouts.ports import NotTaken, Payment, Taken
 from payouts.pushing import Due, PushIntent, pause_ms
+from payouts.values import NotTaken, Payment, Taken
 from pool import ledger
 from pool.store.destinations import VALID, DestinationDesk
 from pool.store.payment_rows import IS_OPEN, Begun, insert

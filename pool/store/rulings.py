@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from payouts.limits import PAUSED
 from payouts.money import Msat
-from payouts.ports import Payment
+from payouts.values import Payment
 from pool.store import payment_rows
 from pool.store.batches import BatchBook
 from pool.store.payment_rows import IS_OPEN

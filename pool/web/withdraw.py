@@ -11,7 +11,7 @@ from markupsafe import Markup
 from payouts.lnurl import Offered, bech32_link, fast_url, k1, lud17_link, make_token, qr_text
 from payouts.login import Purpose, login_path
 from payouts.money import Sat, floor_sat
-from payouts.ports import WithdrawTerms
+from payouts.values import WithdrawTerms
 from pool.store.figures import Balances, RewardRow
 from pool.store.queries import Queries
 from pool.web import words

@@ -12,9 +12,9 @@ import pytest
 
 from payouts.errors import PayoutError
 from payouts.money import Msat, Sat
-from payouts.ports import (
+from payouts.ports import Book
+from payouts.values import (
     BatchState,
-    Book,
     Claim,
     Intent,
     NotTaken,

@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from payouts.invoice import decode
 from payouts.lightning.reading import InspectableNode
 from payouts.money import Msat
-from payouts.ports import LightningNode, PayFailed, PayOutcome, PaySettled, PayUnknown
+from payouts.ports import LightningNode
+from payouts.values import PayFailed, PayOutcome, PaySettled, PayUnknown
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from twisted.internet.testing import StringTransport
 
 from payouts import lnurl
 from payouts.money import Msat
-from payouts.ports import Answer, Payment, PaymentState
 from payouts.sender import Sender, SenderOptions
+from payouts.values import Answer, Payment, PaymentState
 from pool import ledger
 from pool.accounts import Doorkeeper
 from pool.chain import block, template

@@ -9,7 +9,8 @@ import attrs
 from payouts.errors import PayoutError
 from payouts.limits import DAY_MS, HOUR_MS, WEEK_MS
 from payouts.money import Msat, Sat, floor_sat, to_msat
-from payouts.ports import (
+from payouts.pushing import Due, PushIntent, pause_ms
+from payouts.values import (
     Answer,
     Batch,
     BatchState,
@@ -25,7 +26,6 @@ from payouts.ports import (
     SignedBatch,
     Taken,
 )
-from payouts.pushing import Due, PushIntent, pause_ms
 
 OPEN = {PaymentState.RESERVED, PaymentState.SENDING, PaymentState.UNKNOWN}
 OPEN_BATCH = {BatchState.SIGNED, BatchState.BROADCAST}

@@ -15,7 +15,7 @@ from payouts.errors import NodeUnavailable
 from payouts.invoice import Network, decode
 from payouts.money import Msat, Sat
 from payouts.planner import FeePolicy
-from payouts.ports import Claim, PayFailed, PayOutcome, PaySettled, PayUnknown
+from payouts.values import Claim, PayFailed, PayOutcome, PaySettled, PayUnknown
 from tests.payouts.fake_book import FakeBook
 from tests.payouts.invoices import MADE_S, payment_hash, preimage
 

@@ -7,7 +7,7 @@ import pytest
 
 from payouts import lnurl
 from payouts.claims import Judged, judge
-from payouts.ports import NotTaken
+from payouts.values import NotTaken
 from tests.payouts.fake_book import FakeBook
 from tests.payouts.fakes import KEY, OWN_NODE, TERMS, claim
 from tests.payouts.invoices import MADE_S, Draft, invoice, payment_hash, write

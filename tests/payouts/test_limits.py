@@ -22,7 +22,7 @@ from payouts.limits import (
     weigh,
 )
 from payouts.money import Msat
-from payouts.ports import Flow, Past
+from payouts.values import Flow, Past
 
 amounts = st.integers(1, 10**12).map(Msat)
 sums = st.integers(0, 10**12).map(Msat)

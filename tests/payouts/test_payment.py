@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from payouts.errors import ImpossibleMove
 from payouts.payment import MOVES, Event, Hold, advance, diagram
-from payouts.ports import PaymentState
+from payouts.values import PaymentState
 
 DOCS = Path(__file__).parents[2] / "docs" / "payouts.md"
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from payouts.money import Msat, Sat, to_msat
 from payouts.planner import BatchPolicy, FeePolicy, least_output, max_fee, max_withdrawable, plan_batch
-from payouts.ports import Output
+from payouts.values import Output
 
 policies = st.builds(FeePolicy, base=st.integers(0, 10**7).map(Msat), ppm=st.integers(0, 500_000))
 

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from payouts.limits import Limits
 from payouts.money import Msat
 from payouts.outbound import Fetched, NotFetched
-from payouts.ports import PaymentState, Ruling
 from payouts.pusher import Pushes, PushOptions
 from payouts.sender import Sender, SenderOptions
+from payouts.values import PaymentState, Ruling
 from tests.payouts.fakes import TERMS, Life, Mortal, Plan
 from tests.payouts.invoices import Draft, payment_hash, write
 from tests.payouts.test_sender import START, House

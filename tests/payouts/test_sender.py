@@ -10,8 +10,8 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from payouts.money import Msat
-from payouts.ports import PaymentState, PayOutcome
 from payouts.sender import Sender, SenderOptions
+from payouts.values import PaymentState, PayOutcome
 from tests.payouts.fake_book import FakeBook
 from tests.payouts.fakes import (
     KEY,

@@ -8,7 +8,7 @@ from twisted.logger import LogEvent
 
 from payouts.limits import PAUSED, Limits
 from payouts.money import Msat
-from payouts.ports import PaymentState, Ruling
+from payouts.values import PaymentState, Ruling
 from tests.payouts.fakes import TERMS, Plan
 from tests.payouts.invoices import invoice
 from tests.payouts.test_sender import COST, HASH, HELD, START, House, events, house

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from payouts import lnurl, login
 from payouts.login import Challenge, Purpose
 from payouts.money import Msat, Sat
-from payouts.ports import Answer, PaymentState, WithdrawTerms
+from payouts.values import Answer, PaymentState, WithdrawTerms
 from payouts.web import LnurlRoutes, WithdrawOptions
 from tests.payouts.fakes import KEY, TERMS
 from tests.payouts.invoices import MADE_S, invoice

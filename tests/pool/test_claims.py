@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from payouts.ports import Answer, Claim, PaymentState
+from payouts.values import Answer, Claim, PaymentState
 from pool import accounts
 from pool.claims import ANSWER_WITHIN_MS, GRACE_MS, LOOK_EVERY_S, Desk, Registry
 from pool.config import LightningConfig

@@ -8,7 +8,7 @@ import attrs
 import click
 import pytest
 
-from payouts.ports import Taken
+from payouts.values import Taken
 from pool.errors import PoolError, StoreError
 from pool.store.database import sole_role
 from pool.store.ledger import LedgerStore, NewAccount

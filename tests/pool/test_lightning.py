@@ -16,7 +16,7 @@ from payouts.lightning.electrum import ElectrumNode
 from payouts.lightning.lnd import LndNode
 from payouts.lightning.phoenixd import PhoenixdNode
 from payouts.money import Msat
-from payouts.ports import PaySettled
+from payouts.values import PaySettled
 from pool import check
 from pool.config import Config, LightningConfig, parse
 from pool.errors import ConfigError

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from payouts.money import Msat
-from payouts.ports import PaymentState
+from payouts.values import PaymentState
 from pool import metrics
 from pool.catalogue import CATALOGUE
 from pool.metrics import BookMetrics, FrontMetrics, PayerMetrics, StoreCollector

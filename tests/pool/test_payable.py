@@ -9,7 +9,7 @@ import pytest
 
 from payouts.limits import PAUSED
 from payouts.money import Msat
-from payouts.ports import Taken
+from payouts.values import Taken
 from pool.config import LightningConfig, PayoutsConfig
 from pool.payable import STALE_MS, Payable, fee_policy, limits_of, payable_now
 from pool.store.payments import SqliteBook

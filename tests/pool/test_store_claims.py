@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from payouts.money import Msat
-from payouts.ports import Answer, PaymentState, Taken
+from payouts.values import Answer, PaymentState, Taken
 from pool.store.claims import ClaimReader
 from pool.store.database import connect, connect_to_read
 from pool.store.ledger import LedgerStore, NewAccount

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from payouts.ports import Claim
+from payouts.values import Claim
 from pool.errors import StoreError
 from pool.store.database import connect, connect_to_read
 from pool.store.inbox import ClaimQueue, InboxReader, InboxStore

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from payouts.money import Msat, Sat
-from payouts.ports import Output, Taken
+from payouts.values import Output, Taken
 from pool.store.database import connect, sole_role
 from pool.store.operator import OperatorDesk, is_running
 from pool.store.payments import SqliteBook

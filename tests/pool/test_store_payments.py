@@ -17,7 +17,7 @@ import pytest
 
 from payouts.errors import BookLocked, PayoutError
 from payouts.money import Msat, Sat
-from payouts.ports import Claim, Intent, NotTaken, Output, Payment, PaymentState, Taken
+from payouts.values import Claim, Intent, NotTaken, Output, Payment, PaymentState, Taken
 from pool import ledger
 from pool.store.access import AccessBook
 from pool.store.database import connect

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from payouts.errors import PayoutError
 from payouts.money import Msat, Sat
-from payouts.ports import Claim, Intent, NotTaken, PaymentState, SignedBatch, Taken
 from payouts.pushing import TRIES, PushIntent
+from payouts.values import Claim, Intent, NotTaken, PaymentState, SignedBatch, Taken
 from pool import ledger
 from pool.store.destinations import DestinationDesk
 from pool.store.ledger import LedgerStore

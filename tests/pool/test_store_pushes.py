@@ -11,8 +11,8 @@ import attrs
 import pytest
 
 from payouts.money import Msat, Sat
-from payouts.ports import NotTaken, Output, Ruling, Taken
 from payouts.pushing import Due, PushIntent, pause_ms
+from payouts.values import NotTaken, Output, Ruling, Taken
 from pool import ledger
 from pool.errors import StoreError
 from pool.store import schema_payouts

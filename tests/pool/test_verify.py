@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from payouts.money import Msat, Sat
-from payouts.ports import Intent, Output, SignedBatch, Taken
+from payouts.values import Intent, Output, SignedBatch, Taken
 from pool import ledger
 from pool.store.database import connect
 from pool.store.ledger import LedgerStore

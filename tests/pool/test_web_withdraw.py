@@ -13,7 +13,7 @@ import pytest
 
 from payouts.lnurl import k1, read_token
 from payouts.money import Msat, Sat
-from payouts.ports import WithdrawTerms
+from payouts.values import WithdrawTerms
 from pool.regtest.qr import read_svg
 from pool.store.figures import Balances, RewardRow
 from pool.web.withdraw import NothingNow, nothing_now, offer, qr_svg

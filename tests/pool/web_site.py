@@ -22,7 +22,7 @@ from payouts.claims import ClaimTerms
 from payouts.invoice import Network
 from payouts.money import Msat, Sat
 from payouts.planner import FeePolicy
-from payouts.ports import Answer, WithdrawTerms
+from payouts.values import Answer, WithdrawTerms
 from payouts.web import LnurlRoutes, WithdrawOptions
 from pool.accounts import hash_secret
 from pool.errors import StoreError

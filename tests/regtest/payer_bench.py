@@ -16,7 +16,7 @@ import attrs
 
 from payouts import lnurl
 from payouts.money import Msat
-from payouts.ports import Claim
+from payouts.values import Claim
 from pool import ledger
 from pool.regtest.processes import wait_until
 from pool.regtest.rig import Rig

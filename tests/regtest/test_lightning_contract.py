@@ -15,7 +15,7 @@ from payouts.invoice import decode
 from payouts.lightning.electrum import EXPIRY_MARGIN_S
 from payouts.lightning.reading import InspectableNode
 from payouts.money import Msat
-from payouts.ports import PayFailed, PaySettled, PayUnknown
+from payouts.values import PayFailed, PaySettled, PayUnknown
 from pool.config import LightningConfig
 from pool.lightning import lightning_node
 from pool.regtest import wallet

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from payouts.money import SAT_PER_BTC
-from payouts.ports import Batch
+from payouts.values import Batch
 from pool import ledger
 from pool.regtest.bitcoind import Bitcoind
 from pool.regtest.fetch import Tools

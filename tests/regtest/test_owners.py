@@ -19,7 +19,7 @@ import trustme
 from payouts import signed
 from payouts.lnurl import bech32_link
 from payouts.money import Msat
-from payouts.ports import Answer, PaymentState
+from payouts.values import Answer, PaymentState
 from pool.accounts import output_script
 from pool.regtest import wallet
 from pool.regtest.rig import Rig

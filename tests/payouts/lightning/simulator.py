@@ -23,7 +23,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from payouts.invoice import decode
 from payouts.lightning.reading import InspectableNode
 from payouts.money import Msat
-from payouts.ports import PayOutcome
+from payouts.values import PayOutcome
 from tests.payouts.invoices import MADE_S, invoice, payment_hash, preimage
 from tests.regtest.payer_reactor import reactor, run
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payouts.errors import NodeUnavailable
-from payouts.ports import PayFailed, PayOutcome, PaySettled, PayUnknown
+from payouts.values import PayFailed, PayOutcome, PaySettled, PayUnknown
 from tests.payouts.invoices import MADE_S, preimage
 from tests.payouts.lightning import test_cln, test_lnd, test_phoenixd
 from tests.payouts.lightning.simulator import EXPIRES_S, HASH, Bench, Fault, Plan

@@ -22,7 +22,7 @@ from payouts.invoice import decode
 from payouts.lightning.electrum import ElectrumNode, ElectrumOptions
 from payouts.lightning.reading import InspectableNode
 from payouts.money import Msat
-from payouts.ports import PayFailed, PayOutcome, PaySettled, PayUnknown
+from payouts.values import PayFailed, PayOutcome, PaySettled, PayUnknown
 from tests.contracts.lightning import InspectableContract, InspectableRig
 from tests.payouts.invoices import MADE_S, invoice, payment_hash, preimage
 

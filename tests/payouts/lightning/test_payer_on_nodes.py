@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import attrs
 import pytest
 
-from payouts.ports import PaymentState
 from payouts.sender import Sender, SenderOptions
+from payouts.values import PaymentState
 from tests.payouts.fake_book import FakeBook
 from tests.payouts.fakes import TERMS, FakeInbox, Time, claim
 from tests.payouts.invoices import MADE_S, invoice

@@ -18,7 +18,7 @@ from payouts.invoice import decode
 from payouts.lightning.http import NodeHttp
 from payouts.lightning.phoenixd import PhoenixdNode, PhoenixdOptions, price
 from payouts.money import Msat
-from payouts.ports import PayFailed, PaySettled, PayUnknown
+from payouts.values import PayFailed, PaySettled, PayUnknown
 from tests.contracts.lightning import InspectableContract, InspectableRig
 from tests.payouts.invoices import MADE_S, invoice, payment_hash, preimage
 from tests.payouts.lightning.simulator import (

@@ -11,7 +11,7 @@ from payouts.errors import NodeUnavailable
 from payouts.money import Sat
 from payouts.onchain.batch import Batcher, BatcherOptions
 from payouts.onchain.wallet import Draft, NotEnough, TxOutput
-from payouts.ports import BatchState, Output
+from payouts.values import BatchState, Output
 from tests.contracts.book import ADDRESS_A, ADDRESS_B
 from tests.payouts.fake_book import FakeBook
 from tests.payouts.fakes import Life, Mortal, Time, result_of

@@ -12,7 +12,7 @@ from payouts.errors import NodeUnavailable, RpcRefused
 from payouts.money import SAT_PER_BTC, Sat
 from payouts.onchain.bitcoind import BitcoindWallet, to_btc, to_sat
 from payouts.onchain.wallet import Draft, NotEnough, TxOutput
-from payouts.ports import Output
+from payouts.values import Output
 from tests.contracts.book import ADDRESS_A
 from tests.payouts.fakes import result_of
 

@@ -8,7 +8,7 @@ import pytest
 from payouts.money import Sat
 from payouts.onchain.policy import Violation, checked
 from payouts.onchain.wallet import Draft, TxOutput
-from payouts.ports import Output, SignedBatch
+from payouts.values import Output, SignedBatch
 
 A, B = Output("a", "addr-a", Sat(50_000)), Output("b", "addr-b", Sat(60_000))
 PAID = (TxOutput("addr-a", Sat(50_000), ours=False), TxOutput("addr-b", Sat(60_000), ours=False))
