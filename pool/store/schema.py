@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pool.store import schema_access, schema_blocks, schema_books, schema_payouts
+from pool.store import schema_access, schema_blocks, schema_books, schema_log, schema_payouts
 
 SHARES: Final = (
     """
@@ -196,6 +196,7 @@ LEDGER: Final = (
     """,
     schema_blocks.STEP,
     schema_books.STEP,
+    schema_log.STEP,
 )
 
 INBOX: Final = (
