@@ -11,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: venv demo simulate test lint unit regtest clean
+.PHONY: venv demo simulate test lint unit regtest fuzz clean
 
 venv: $(READY)
 
@@ -25,7 +25,7 @@ test: lint
 	@# one more than two cores: many tests wait for nodes; a file's tests stay together, with their rig
 	@$(VENV)/bin/pytest -n 3 --dist loadfile --cov --cov-report=term --durations=10
 	@# the pure cores once more by themselves: their branch coverage is what their tests promise
-	@$(VENV)/bin/coverage report --include='stratum/shares.py,stratum/session.py,stratum/wire.py,stratum/vardiff.py,stratum/units.py,stratum/extranonce.py,stratum/jobs.py,pool/rewards/*,pool/ledger.py,pool/shares.py,pool/chain/template.py,pool/chain/coinbase.py,pool/chain/block.py,payouts/money.py,payouts/payment.py,payouts/planner.py,payouts/invoice.py,payouts/lnurl.py,payouts/terms.py'
+	@$(VENV)/bin/coverage report --include='stratum/shares.py,stratum/session.py,stratum/wire.py,stratum/vardiff.py,stratum/units.py,stratum/extranonce.py,stratum/jobs.py,pool/rewards/*,pool/ledger/*,pool/shares.py,pool/chain/template.py,pool/chain/coinbase.py,pool/chain/block.py,payouts/money.py,payouts/payment.py,payouts/planner.py,payouts/invoice.py,payouts/lnurl.py,payouts/terms.py'
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
