@@ -18,7 +18,7 @@ MONEY = sorted(
     for pattern in (
         "payouts/**/*.py",
         "pool/rewards/*.py",
-        "pool/ledger.py",
+        "pool/ledger/*.py",
         "pool/settle.py",
         "pool/claims.py",
         "pool/verify.py",
