@@ -25,3 +25,7 @@ class ChainError(PoolError):
 
 class LedgerError(PoolError):
     """Books that do not balance, or a posting that may not be made: nothing was written."""
+
+
+class ProofError(PoolError):
+    """A proof, or a document with one, that cannot be read; the text says what is wrong with it."""
