@@ -19,6 +19,10 @@ class StoreBusy(StoreError):
     """Another process holds what we need."""
 
 
+class ArchiveError(StoreError):
+    """Archived shares cannot be had; the text names the file and the log ids, and what is wrong."""
+
+
 class ChainError(PoolError):
     """The node could not be asked, or answered what no node may answer."""
 
