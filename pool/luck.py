@@ -148,6 +148,16 @@ def luck(efforts: Iterable[float | None]) -> Luck | None:
     return Luck(blocks, blocks / total, low / total, high / total, worse)
 
 
+def best_odds(best_hashes: int, done_hashes: int) -> float:
+    """Probability that so much work brings at least one share as good: 1 - e^(-w/d).
+
+    Args:
+        best_hashes: d, the work that such a share takes on average.
+        done_hashes: w, the work that was done.
+    """
+    return -math.expm1(-done_hashes / best_hashes)
+
+
 def silence_odds(shares: float, span_s: float, silence_s: float) -> float:
     """Probability that shares which may come at any time leave the end of a span as empty as this by chance.
 

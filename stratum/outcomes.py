@@ -23,6 +23,7 @@ def share_of(posted: Posted, verdict: Accepted, who: Authorized, time_ms: int) -
         job.id,
         block_hash,
         who.pot,
+        verdict.value,
     )
 
 

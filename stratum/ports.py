@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from stratum.errors import Code
 from stratum.jobs import Job
 from stratum.options import POOL
-from stratum.units import Height, Target
+from stratum.units import MAX_TARGET, Height, Target
 
 
 class Share(msgspec.Struct, frozen=True, gc=False):
@@ -28,6 +28,7 @@ class Share(msgspec.Struct, frozen=True, gc=False):
         job_id: the job.
         block_hash: display-order hex hash when the header also is a block, else None.
         pot: of the port that it came through: shares of different pots never meet in a block's division.
+        hash_value: its header's hash as a number, the smaller the luckier; MAX_TARGET for an unknown one.
     """
 
     account: str
@@ -39,6 +40,7 @@ class Share(msgspec.Struct, frozen=True, gc=False):
     job_id: str
     block_hash: str | None = None
     pot: str = POOL
+    hash_value: int = MAX_TARGET
 
 
 @attrs.frozen

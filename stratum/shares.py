@@ -38,11 +38,13 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         target: judged and credited at.
         digest: 32-byte hash of the header, internal order; it is now among the seen.
+        value: the same as a number, which the target was compared with.
         block: when it also is one.
     """
 
     target: Target
     digest: bytes
+    value: int
     block: Block | None = None
 
 
@@ -136,7 +138,7 @@ def judge(
             fault = LOW_DIFFICULTY
         else:
             board.seen.add(digest)
-            return Accepted(target, digest, block)
+            return Accepted(target, digest, value, block)
     return fault if block is None else attrs.evolve(fault, block=block)
 
 

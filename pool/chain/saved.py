@@ -228,4 +228,5 @@ def _share_from_json(document: Any, found_hash: str, pot: str) -> Share:
         job_id=str(document["job_id"]),
         block_hash=found_hash,
         pot=pot,
+        hash_value=int(found_hash, 16),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -9,8 +11,50 @@ import attrs
 from payouts.money import Msat
 from pool.store.activity import Hashrate
 from stratum.options import POOL
+from stratum.units import Target, difficulty_from_target
 
 _NOTHING: Final = Msat(0)
+
+
+@attrs.frozen
+class BestShare:
+    """An accepted share that beats all others.  Attributes: its header's hash, display-order hex."""
+
+    account: str
+    worker: str
+    hash: str
+    time_ms: int
+
+    @property
+    def target(self) -> Target:
+        """The hardest that it meets."""
+        return Target(int(self.hash, 16))
+
+    @property
+    def difficulty(self) -> float:
+        """The same as a difficulty."""
+        return float(difficulty_from_target(self.target))
+
+
+@attrs.frozen
+class Bests:
+    """Of a machine, an account or the pool: its best share ever, and since the pool's newest block."""
+
+    ever: BestShare | None = None
+    round: BestShare | None = None
+
+
+_NO_BEST: Final = Bests()
+
+
+def best_of(bests: Iterable[Bests]) -> Bests:
+    """The best of several."""
+    found = list(bests)
+    ever = [each.ever for each in found if each.ever is not None]
+    now = [each.round for each in found if each.round is not None]
+    return Bests(
+        min(ever, key=attrgetter("hash"), default=None), min(now, key=attrgetter("hash"), default=None)
+    )
 
 
 @attrs.frozen
@@ -24,6 +68,8 @@ class PoolStats:
         workers: how many machines of theirs.
         newest_share_ms: Unix milliseconds of the newest share, None without any.
         round_effort: work since the last block that the pool found, in parts of a block's expected work.
+        best: the best shares of everybody.
+        best_odds: how probable a best share at least as good as this round's was; None without one.
     """
 
     hashrate: Hashrate
@@ -32,6 +78,8 @@ class PoolStats:
     workers: int
     newest_share_ms: int | None
     round_effort: float
+    best: Bests = _NO_BEST
+    best_odds: float | None = None
 
 
 @attrs.frozen

@@ -11,15 +11,20 @@ from typing import Any, Final
 import attrs
 
 from payouts.money import MSAT_PER_SAT, Msat
+from pool.luck import best_odds
+from pool.rewards.fpps import Rate
 from pool.store import policies
 from pool.store.activity import Activity, Hashrate, Worker
+from pool.store.best import BestReader
 from pool.store.database import FILES, connect_to_read
-from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
+from pool.store.efforts import Efforts
+from pool.store.figures import Balances, Bests, BlockRow, PaymentRow, PoolStats, RewardRow
 from pool.store.flows import FlowReader, Waiting
 from pool.store.policies import PolicyChange
+from pool.store.rates import RateTable
 from pool.store.reward_checks import RewardChecks
 from stratum.options import POOL
-from stratum.units import Target, target_from_nbits, work_from_target
+from stratum.units import work_from_target
 
 MINERS: Final = "liabilities:miners:"
 NOW_WINDOW_S: Final = 600
@@ -35,8 +40,7 @@ class Queries:
         self._lock = threading.RLock()
         self._open: dict[str, sqlite3.Connection] = {}
         self._activity: Activity | None = None
-        self._efforts: dict[int, float] = {}
-        self._round: tuple[int, int, float] = (0, 0, 0.0)
+        self._efforts = Efforts(lambda sql, *values: self._rows("shares", sql, *values))
 
     def close(self) -> None:
         """Close the files."""
@@ -51,9 +55,12 @@ class Queries:
         with self._lock:
             hashrate, hour, accounts, workers = self._rates(now_ms)
             newest = self._rows("shares", "SELECT time_ms FROM share ORDER BY id DESC LIMIT 1")
-            return PoolStats(
-                hashrate, hour, accounts, workers, newest[0][0] if newest else None, self._round_effort()
-            )
+            newest_ms, work = newest[0][0] if newest else None, self._efforts.round()
+            connection = self._connection("shares")
+            best = Bests() if connection is None else BestReader(connection).pool()
+            now = best.round
+            odds = None if now is None else best_odds(work_from_target(now.target), work.hashes)
+            return PoolStats(hashrate, hour, accounts, workers, newest_ms, work.effort, best, odds)
 
     def account_hashrate(self, account: str, now_ms: int) -> tuple[Hashrate, Hashrate]:
         """An account's hashrate over the last ten minutes and over the last hour."""
@@ -72,6 +79,12 @@ class Queries:
         with self._lock:
             activity = self._followed(now_ms)
             return [] if activity is None else activity.workers(account, now_ms, NOW_WINDOW_S)
+
+    def bests(self, account: str) -> dict[str, Bests]:
+        """The best shares of every machine that an account ever had, by name."""
+        with self._lock:
+            connection = self._connection("shares")
+            return {} if connection is None else BestReader(connection).workers(account)
 
     def blocks(self, limit: int) -> list[BlockRow]:
         """The newest blocks, newest first: as the book knows them, or just submitted."""
@@ -94,7 +107,7 @@ class Queries:
             for found_id, block_hash, height, account, found_ms, share_id, pot in found:
                 state, confirmations, value = known.get(block_hash, ("submitted", 0, None))
                 # of a pot beside the pool's it would say nothing about the pool
-                effort = None if share_id is None or pot != POOL else self._effort(found_id, share_id)
+                effort = None if share_id is None or pot != POOL else self._efforts.block(found_id, share_id)
                 rows.append(
                     BlockRow(block_hash, height, account, state, confirmations, value, found_ms, effort, pot)
                 )
@@ -170,6 +183,12 @@ class Queries:
         rows = self._rows("shares", "SELECT height FROM share ORDER BY id DESC LIMIT 1")
         return rows[0][0] if rows else None
 
+    def newest_rate(self) -> Rate | None:
+        """What shares are paid for fees by now (FPPS); None when they never were."""
+        with self._lock:
+            connection = self._connection("ledger")
+            return None if connection is None else RateTable(connection).newest()
+
     def rejected(self, since_s: int) -> dict[int, int]:
         """Refused submissions by Stratum error code, in the hours that began at the Unix second or later."""
         return dict(
@@ -222,50 +241,6 @@ class Queries:
         )
         height, state, confirmations = found[0] if found else (None, None, None)
         return RewardRow(block_hash, height, state, confirmations, Msat(amount), time_ms)
-
-    def _effort(self, found_id: int, share_id: int) -> float:
-        """A found block's effort: fixed once its share is in the log, so it is summed only once."""
-        if found_id not in self._efforts:
-            before = self._rows(
-                "shares",
-                "SELECT COALESCE(MAX(share_id), 0) FROM found WHERE pot = 'pool' AND share_id < ?",
-                share_id,
-            )
-            self._efforts[found_id] = self._expected_blocks(before[0][0], share_id)
-        return self._efforts[found_id]
-
-    def _round_effort(self) -> float:
-        """The effort since the newest found block; only shares that came since the last call are read."""
-        rows = self._rows(
-            "shares",
-            "SELECT (SELECT COALESCE(MAX(share_id), 0) FROM found WHERE pot = 'pool'),"
-            " (SELECT COALESCE(MAX(id), 0) FROM share)",
-        )
-        if not rows:
-            return 0.0
-        start, newest = rows[0]
-        known_start, cursor, effort = self._round
-        if known_start != start or cursor < start:
-            cursor, effort = start, 0.0
-        effort += self._expected_blocks(cursor, newest)
-        self._round = (start, newest, effort)
-        return effort
-
-    def _expected_blocks(self, after_id: int, to_id: int) -> float:
-        """Σ work of a share / network work at its time, over the pool's with after_id < id <= to_id."""
-        rows = self._rows(
-            "shares",
-            "SELECT t.target, s.nbits, s.n FROM (SELECT target_id, nbits, COUNT(*) AS n FROM share"
-            " WHERE id > ? AND id <= ? AND pot = 'pool' GROUP BY target_id, nbits) s"
-            " JOIN target t ON t.id = s.target_id",
-            after_id,
-            to_id,
-        )
-        expected = 0.0
-        for target, nbits, count in rows:
-            work: int = count * work_from_target(Target(int.from_bytes(target, "big")))
-            expected += work / work_from_target(target_from_nbits(nbits))
-        return expected
 
     def _followed(self, now_ms: int) -> Activity | None:
         connection = self._connection("shares")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pool.store import schema_access, schema_blocks, schema_books, schema_log, schema_payouts
+from pool.store import schema_access, schema_best, schema_blocks, schema_books, schema_log, schema_payouts
 
 SHARES: Final = (
     """
@@ -66,6 +66,7 @@ SHARES: Final = (
     -- windows of small pots: the main one is read as it lies, and solo needs none
     CREATE INDEX share_of_pot ON share(pot, id) WHERE pot <> 'pool' AND pot <> 'solo';
     """,
+    schema_best.STEP,
 )
 
 LEDGER: Final = (

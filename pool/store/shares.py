@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 import attrs
 
+from pool.store.best import BestKeeper
 from pool.store.database import begin_now, transaction
 from stratum.options import POOL
 from stratum.ports import Share
@@ -38,6 +39,7 @@ class ShareStore:
         self._target_ids: dict[Target, int] = {}
         self._used_addresses: set[str] = set()
         self._last_found = 0
+        self._best = BestKeeper()
         self._turn = Lock()
 
     def boot(self, now_ms: int) -> int:
@@ -67,8 +69,12 @@ class ShareStore:
             begun = not wait and begin_now(self._connection)
             if not begun and not wait:
                 return False
-            with transaction(self._connection, begun=begun) as tx:
-                ids = self._write(tx, batch, found)
+            try:
+                with transaction(self._connection, begun=begun) as tx:
+                    ids = self._write(tx, batch, found)
+            except BaseException:
+                self._best.forget()
+                raise
             self._target_ids = ids
         return True
 
@@ -116,7 +122,10 @@ class ShareStore:
             share.pot,
         )
 
-    def _insert(self, tx: sqlite3.Connection, shares: Iterable[Share], ids: Mapping[Target, int]) -> None:
+    def _insert(self, tx: sqlite3.Connection, shares: Sequence[Share], ids: Mapping[Target, int]) -> None:
+        if not shares:
+            return
+        self._best.note(tx, shares)
         tx.executemany(_INSERT_SHARE, [self._row(share, ids) for share in shares])
 
     def _insert_winning(
@@ -124,11 +133,12 @@ class ShareStore:
     ) -> None:
         if tx.execute("SELECT 1 FROM found WHERE hash = ?", (share.block_hash,)).fetchone():
             return
+        self._best.note(tx, [share])
         cursor = tx.execute(_INSERT_SHARE, self._row(share, ids))
-        if (
-            found is not None
-        ):  # else its job was gone and the block could not be built: the share still counts
-            self._insert_found(tx, found, cursor.lastrowid)
+        if found is None:  # its job was gone and the block could not be built: the share still counts
+            return
+        self._insert_found(tx, found, cursor.lastrowid)
+        self._best.round_ended()
 
     @staticmethod
     def _insert_found(tx: sqlite3.Connection, found: Found, share_id: int | None) -> None:

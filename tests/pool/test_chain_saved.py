@@ -15,7 +15,17 @@ from stratum.ports import Share
 from stratum.units import Height, Target
 from tests.pool.chain_samples import GENESIS, GENESIS_HASH
 
-SHARE = Share("alice", "rig1", Target(2**200), 0x1D00FFFF, Height(7), 1700000000123, "0500000a", GENESIS_HASH)
+SHARE = Share(
+    "alice",
+    "rig1",
+    Target(2**200),
+    0x1D00FFFF,
+    Height(7),
+    1700000000123,
+    "0500000a",
+    GENESIS_HASH,
+    hash_value=int(GENESIS_HASH, 16),
+)
 BLOCK = SavedBlock(
     hash=GENESIS_HASH,
     height=Height(7),

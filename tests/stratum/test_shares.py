@@ -75,7 +75,7 @@ def test_the_hash_agrees_with_an_independent_builder(
     below = judge(board, posted, submit, Seat(extranonce1, MASK), Target(value - 1), 0)
     assert below == shares.LOW_DIFFICULTY
     exactly = judge(board, posted, submit, Seat(extranonce1, MASK), Target(value), 0)
-    assert exactly == Accepted(Target(value), value.to_bytes(32, "little"))
+    assert exactly == Accepted(Target(value), value.to_bytes(32, "little"), value)
     assert judge(board, posted, submit, Seat(extranonce1, MASK), Target(value), 0) == shares.DUPLICATE
 
 
@@ -194,7 +194,7 @@ def test_a_seat_that_stays_hashes_like_one_that_is_new() -> None:
         assert found == shares.STALE
         board.forget(value.to_bytes(32, "little"))
         assert judge(board, posted, submit, seat, Target(value), 0) == Accepted(
-            Target(value), value.to_bytes(32, "little")
+            Target(value), value.to_bytes(32, "little"), value
         )
 
 
