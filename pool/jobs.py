@@ -91,6 +91,7 @@ class Jobs:
         settings: Settings,
         rules: Rules,
         clock: IReactorTime,
+        fixes: Callable[[], bytes] | None = None,
     ) -> None:
         """Make none yet.
 
@@ -99,8 +100,11 @@ class Jobs:
             settings: see there.
             rules: of the network.
             clock: the reactor; its seconds are Unix seconds.
+            fixes: what the next coinbase says for all times behind OP_RETURN, empty while there is nothing;
+                None: coinbases say nothing there.
         """
         self._payees = payees
+        self._fixes = fixes
         self._settings = settings
         self._rules = rules
         self._clock = clock
@@ -109,6 +113,7 @@ class Jobs:
         self._number = 0
         self._address_trouble = Trouble("Taking a payout address")
         self._coinbase_trouble = Trouble("Making a coinbase")
+        self._fixing_trouble = Trouble("Fixing the share log in coinbases")
 
     def find(self, job_id: str) -> Made | None:
         """What a job was made of; None when it is too old."""
@@ -153,6 +158,16 @@ class Jobs:
         self._address_trouble.worked()
         return paid
 
+    def _data(self) -> bytes:
+        if self._fixes is None:
+            return b""
+        data = self._fixes()
+        if data:
+            self._fixing_trouble.worked()
+        else:  # a block is worth more than what it would have fixed
+            self._fixing_trouble.failed("the book has not written a commitment yet: is it running?")
+        return data
+
     def _build(
         self, template: Template, parent: Evidence | None, paid: Sequence[Payee], *, clean: bool
     ) -> Job:
@@ -160,7 +175,8 @@ class Jobs:
         settings = self._settings
         mark = Mark(settings.front_id, settings.boot, self._number)
         outputs = coinbase.outputs_for(template.value, paid)
-        coinb1, coinb2 = coinbase.build_paying(template, outputs, mark, settings.tag.encode("ascii"))
+        tag, data = settings.tag.encode("ascii"), self._data()
+        coinb1, coinb2 = coinbase.build_paying(template, outputs, mark, tag, data=data)
         told_s = template.curtime_s
         least_s, told_s, most_s = times_for(
             (template.mintime_s, told_s, told_s + MAX_NTIME_AHEAD_S),

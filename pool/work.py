@@ -48,6 +48,7 @@ class Work:
         settings: Settings,
         clock: IReactorTime,
         observer: NewsObserver | None = None,
+        fixes: Callable[[], bytes] | None = None,
     ) -> None:
         """Wire it up; nothing is asked before start().
 
@@ -58,6 +59,7 @@ class Work:
             settings: see there.
             clock: the reactor; its seconds are Unix seconds.
             observer: told how news come and how the nodes do.
+            fixes: what each next coinbase says for all times; see pool.jobs.
         """
         rules = self._rules = RULES[settings.network]
         self._observer = observer or UnobservedNews()
@@ -67,7 +69,7 @@ class Work:
         )
         self._links = [Link(node, around, self) for node in nodes]
         self._patience = Patience(settings.failover_s, settings.silent_s, settings.return_s)
-        self._jobs = Jobs(payees, settings, rules, clock)
+        self._jobs = Jobs(payees, settings, rules, clock, fixes)
         self._proposals = Proposals(self, self._observer, clock)
         self._submitter = Submitter(nodes, recorded, clock)
         self._solver = Solver(self._jobs, self._submitter, settings.directory, clock)
@@ -161,13 +163,11 @@ class Work:
             return
         if self._moved_s is None and link.standing().trouble is None:
             self._moved_s = now_s
-        if self._settings.empty_after_s is not None:
+        after_s = self._settings.empty_after_s
+        if after_s is not None:
             self._waiting = {call for call in self._waiting if call.active()}
-            self._waiting.add(
-                self._clock.callLater(
-                    self._settings.empty_after_s, lambda: link.spawn(self._go_ahead(link, tip))
-                )
-            )
+            late = self._clock.callLater(after_s, lambda: link.spawn(self._go_ahead(link, tip)))
+            self._waiting.add(late)
 
     def wants_template(self, link: Link) -> bool:
         """See Owner: only of the node that is mined on; longpolls keep the others' fresh enough."""

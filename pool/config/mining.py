@@ -140,3 +140,4 @@ class RewardsConfig(Section):
     window: Decimal = Field(default=Decimal(8), gt=0)
     fee_bps: int = Field(default=100, ge=0, le=10_000)
     maturity_confirmations: int = Field(default=100, ge=1)
+    commit: bool = True

@@ -16,6 +16,7 @@ from pool.pots import policies_of
 from pool.recheck import Rechecker
 from pool.reserve import reserve_of
 from pool.roles.base import Context, Loops
+from pool.roles.proving import keep_proofs
 from pool.settle import Change, Settler
 from pool.store.assertions import AssertionTable
 from pool.store.blocks import BlockState
@@ -86,6 +87,7 @@ class BookRole:
         self._loops.add("Paying for shares", pay_shares, SHARES_EVERY_S)
         self._loops.add("Taking over accounts", take_over, ACCOUNTS_EVERY_S)
         self._watch_over(connection)
+        keep_proofs(context, self._loops, connection, shares)
 
     def _watch_over(self, connection: sqlite3.Connection) -> None:
         """Count what was paid again, beside the rest, and write down each day what the books came to."""

@@ -26,6 +26,7 @@ from pool.roles.listening import listen
 from pool.sharelog import ShareLog
 from pool.store.claims import ClaimReader
 from pool.store.database import connect, connect_to_read
+from pool.store.log_tree import newest_output
 from pool.store.shares import ShareStore
 from pool.store.stock import payees
 from pool.store.submissions import Submissions
@@ -107,8 +108,9 @@ class FrontRole:
         share_log = self._log = ShareLog(store, context.reactor, context.now_ms, metrics)
         settings = self._settings(boot)
         pays = payees(ledger, store.used_addresses, config.onchain.treasury_bps)
+        fixes = newest_output(await context.read("ledger")) if config.rewards.commit else None
         work = self._work = Work(
-            self._nodes, pays, share_log.submitted, settings, context.reactor, metrics.news
+            self._nodes, pays, share_log.submitted, settings, context.reactor, metrics.news, fixes
         )
         observer.news_age_s = work.news_age_s
         share_log.save_with(work.solve)

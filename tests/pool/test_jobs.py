@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
-from pool.chain.block import parse_header
+from pool.chain.block import coinbase_outputs, parse_header
 from pool.chain.coinbase import Payee, root_from_branch, sha256d
 from pool.chain.headers import Evidence
 from pool.chain.networks import RULES
@@ -28,9 +30,14 @@ def template(**changes: Any) -> Template:
     return parse(answer(previousblockhash=BLOCKS.first, height=500, bits="207fffff") | changes)
 
 
-def jobs(directory: Path, network: Any = "regtest", tag: str = "/t/") -> Jobs:
+def jobs(
+    directory: Path,
+    network: Any = "regtest",
+    tag: str = "/t/",
+    fixes: Callable[[], bytes] | None = None,
+) -> Jobs:
     settings = Settings(front_id=1, boot=1, tag=tag, directory=directory, network=network)
-    return Jobs(lambda: [PAYEE], settings, RULES[network], Clock())
+    return Jobs(lambda: [PAYEE], settings, RULES[network], Clock(), fixes)
 
 
 def test_a_block_ahead_of_its_template_has_all_that_the_new_tip_tells() -> None:
@@ -83,3 +90,20 @@ def test_the_unsolved_block_of_a_job_has_its_coinbase_and_transactions(tmp_path:
     assert (header.nonce, header.prev_hash.hex()) == (0, bytes.fromhex(BLOCKS.first)[::-1].hex())
     assert block[80] == 3
     assert block.endswith(bytes.fromhex("0200aa" + "0200bbcc"))
+
+
+def test_each_coinbase_fixes_what_is_newest_and_there_are_jobs_before_there_is_anything(
+    tmp_path: Path,
+) -> None:
+    newest = [b"SLCE" + b"\x02" * 32, b"SLCE" + b"\x01" * 32, b"", b""]
+    working = jobs(tmp_path, fixes=newest.pop)
+
+    with capturedLogs() as events:
+        made = [working.make(template(), None, clean=True) for _ in range(4)]
+    blocks = [unsolved_block(each) for each in made if each is not None]
+    found = [[output.script for output in coinbase_outputs(block)][2:] for block in blocks]
+    assert found == [[], [], [b"\x6a\x24SLCE" + b"\x01" * 32], [b"\x6a\x24SLCE" + b"\x02" * 32]]
+    assert [event["log_level"].name for event in events if "Fixing" in str(event.get("what"))] == [
+        "error",
+        "info",
+    ]

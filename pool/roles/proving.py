@@ -1,0 +1,38 @@
+"""The book's part in proofs: the share log's tree grows, and blocks are told what to fix of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from twisted.internet.task import deferLater
+
+from pool.committing import Committing
+from pool.roles.base import Context, Loops
+from pool.store.log_tree import LeafReader, LogTable
+
+GROW_EVERY_S: Final = 1.0
+GROW_PAUSE_S: Final = 0.005
+"""Between slices of a log that the tree is behind of: the book does everything else in between."""
+
+
+def keep_proofs(
+    context: Context, loops: Loops, books: sqlite3.Connection, shares: sqlite3.Connection
+) -> None:
+    """Begin with all that the book does for proofs.
+
+    Args:
+        context: of the book.
+        loops: of the book.
+        books: ledger.db, to write.
+        shares: shares.db, for reading.
+    """
+    committing = Committing(LogTable(books), LeafReader(shares))
+
+    async def grow() -> None:
+        while committing.grow(context.now_ms()):
+            committing.commit(context.now_ms())
+            await deferLater(context.reactor, GROW_PAUSE_S, lambda: None)
+        committing.commit(context.now_ms())
+
+    loops.add("Letting the share log's tree grow", grow, GROW_EVERY_S)

@@ -1,0 +1,192 @@
+"""The Merkle tree over the share log in the files: its leaves, the tiles that are kept, and commitments."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple, cast
+
+import attrs
+
+from pool.ledger import GENESIS
+from pool.proof.commitment import Adopted, Commitment, output_data, policies_of, read
+from pool.proof.merkle import HASH_BYTES, VOID
+from pool.proof.record import ShareRecord, leaf
+from pool.store import policies
+from pool.store.database import begin_now, transaction
+
+PRUNED_AT_ONCE: Final = 200
+"""Commitments that are dropped with a new one: after a long stop there are many."""
+_SHARES: Final = (
+    "SELECT share.id, account, worker, target, nbits, height, time_ms, front_id, job, pot"
+    " FROM share JOIN target ON target.id = target_id WHERE share.id BETWEEN ? AND ? ORDER BY share.id"
+)
+
+
+class Tile(NamedTuple):
+    """A complete subtree of 4,096 leaves.  Attributes: its number, its root, its 64 nodes in a row."""
+
+    n: int
+    root: bytes
+    nodes: bytes
+
+
+class LeafReader:
+    """Reads shares as the tree has them.
+
+    Args:
+        connection: to ``shares.db``, for reading.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def newest(self) -> int:
+        """Log id of the newest share, 0 when there is none."""
+        row: tuple[int] = self._connection.execute("SELECT coalesce(max(id), 0) FROM share").fetchone()
+        return row[0]
+
+    def records(self, first_id: int, last_id: int) -> Iterator[ShareRecord]:
+        """The shares of an id range, oldest first; ids that no share has are left out."""
+        return map(ShareRecord._make, self._rows(first_id, last_id))
+
+    def leaves(self, first_id: int, last_id: int) -> list[bytes]:
+        """The leaf hashes of an id range, with the void leaf for each id that no share has."""
+        # rows as they come: this goes over every share there is, and records of them would cost a tenth more
+        return leaves(cast(Iterator[ShareRecord], self._rows(first_id, last_id)), first_id, last_id)
+
+    def _rows(self, first_id: int, last_id: int) -> sqlite3.Cursor:
+        return self._connection.execute(_SHARES, (first_id, last_id))
+
+
+def leaves(records: Iterable[ShareRecord], first_id: int, last_id: int) -> list[bytes]:
+    """The leaf hashes of an id range, with the void leaf for each id that no share has.
+
+    Args:
+        records: the shares of the range, oldest first.
+        first_id: of the range.
+        last_id: of the range.
+    """
+    found: list[bytes] = []
+    expected = first_id
+    for record in records:
+        if record[0] != expected:  # not in a healthy log: ids have no gaps
+            found += [VOID] * (record[0] - expected)
+            expected = record[0]
+        found.append(leaf(record))
+        expected += 1
+    return found + [VOID] * (last_id + 1 - expected)
+
+
+@attrs.frozen
+class Kept:
+    """A commitment as the books keep it.  Attributes: its number, and when it was made, Unix milliseconds."""
+
+    id: int
+    commitment: Commitment
+    made_ms: int
+
+
+class LogTable:
+    """Reads ``log_tile`` and ``commitment``; writes them, where the connection may."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def tiles(self) -> int:
+        """How many tiles there are."""
+        row: tuple[int] = self._connection.execute("SELECT coalesce(max(n) + 1, 0) FROM log_tile").fetchone()
+        return row[0]
+
+    def roots(self, begin: int, end: int) -> list[bytes]:
+        """Roots of the tiles ``begin … end - 1``."""
+        rows = self._connection.execute(
+            "SELECT root FROM log_tile WHERE n >= ? AND n < ? ORDER BY n", (begin, end)
+        )
+        return [row[0] for row in rows]
+
+    def nodes(self, n: int) -> list[bytes] | None:
+        """The 64 nodes of a tile, each of 64 leaves; None while there is no such tile."""
+        row = self._connection.execute("SELECT nodes FROM log_tile WHERE n = ?", (n,)).fetchone()
+        if row is None:
+            return None
+        return [row[0][at : at + HASH_BYTES] for at in range(0, len(row[0]), HASH_BYTES)]
+
+    def newest(self) -> Kept | None:
+        """The newest commitment."""
+        return self._kept("ORDER BY id DESC LIMIT 1")
+
+    def with_digest(self, digest: bytes) -> Kept | None:
+        """The commitment with this digest."""
+        return self._kept("WHERE digest = ?", digest)
+
+    def numbered(self, number: int) -> Kept | None:
+        """The commitment with this number."""
+        return self._kept("WHERE id = ?", number)
+
+    def _kept(self, clause: str, *values: bytes | int) -> Kept | None:
+        # the clauses are this class's own constants
+        row = self._connection.execute(
+            f"SELECT id, document, made_ms FROM commitment {clause}",  # noqa: S608
+            values,
+        ).fetchone()
+        return None if row is None else Kept(row[0], read(row[1]), row[2])
+
+    def journal(self) -> str:
+        """Hash of the newest entry of the journal."""
+        row = self._connection.execute("SELECT hash FROM journal ORDER BY id DESC LIMIT 1").fetchone()
+        return GENESIS if row is None else str(row[0])
+
+    def policies(self) -> dict[str, tuple[Adopted, ...]]:
+        """All policies of all pots, as a commitment has them."""
+        return policies_of((change.pot, change.term) for change in policies.read(self._connection))
+
+    def write(self, tiles: Sequence[Tile], commitment: Commitment | None, now_ms: int, keep_ms: int) -> bool:
+        """Write finished tiles and a new commitment in one transaction, and drop commitments of no more use.
+
+        A commitment is dropped when another one took its place more than ``keep_ms`` ago and no block has
+        used it.
+
+        Returns:
+            False: another process is writing, and nothing was written.
+        """
+        if not begin_now(self._connection):
+            return False
+        with transaction(self._connection, begun=True) as tx:
+            tx.executemany("INSERT INTO log_tile (n, root, nodes) VALUES (?, ?, ?)", tiles)
+            if commitment is not None:
+                tx.execute(
+                    "INSERT OR IGNORE INTO commitment (size, root, document, digest, made_ms)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (commitment.size, commitment.root, commitment.document, commitment.digest, now_ms),
+                )
+                tx.execute(
+                    "DELETE FROM commitment WHERE id IN (SELECT id FROM commitment WHERE id <"
+                    " (SELECT max(id) FROM commitment WHERE made_ms < ?) AND id NOT IN"
+                    " (SELECT commitment_id FROM block_proof WHERE commitment_id IS NOT NULL) LIMIT ?)",
+                    (now_ms - keep_ms, PRUNED_AT_ONCE),
+                )
+        return True
+
+
+def newest_output(connection: sqlite3.Connection) -> Callable[[], bytes]:
+    """What the next coinbase fixes: the data of its OP_RETURN output, empty while there is no commitment.
+
+    Args:
+        connection: to ``ledger.db``, for reading; of its own, since it shall not wait for a busy file.
+
+    Returns:
+        Answers from one read; when the file cannot be read at the moment, what it answered before.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
+    last = b""
+
+    def read_newest() -> bytes:
+        nonlocal last
+        with suppress(sqlite3.Error):
+            row = connection.execute("SELECT document FROM commitment ORDER BY id DESC LIMIT 1").fetchone()
+            last = b"" if row is None else output_data(read(row[0]))
+        return last
+
+    return read_newest
