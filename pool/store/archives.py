@@ -56,7 +56,7 @@ class Archive:
     last_id: int
     file: str
     shares: int
-    pots: dict[str, int] = attrs.field(converter=json.loads)
+    pots: dict[str, int]
     oldest_ms: int
     newest_ms: int
     size: int
@@ -116,7 +116,7 @@ class Archives:
     def _select(self, clause: str, *values: int) -> list[Archive]:
         # the clauses are this class's own constants
         rows = self._connection.execute(f"SELECT {_COLUMNS} FROM archive {clause}", values)  # noqa: S608
-        return [Archive(*row) for row in rows]
+        return [Archive(a, b, file, n, json.loads(pots), *rest) for a, b, file, n, pots, *rest in rows]
 
     def read(self, archive: Archive) -> Sequence[ShareRecord]:
         """The shares of a file, oldest first.

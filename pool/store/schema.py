@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from pool.store import schema_access, schema_best, schema_blocks, schema_books, schema_log, schema_payouts
+from pool.store import (
+    schema_access,
+    schema_archive,
+    schema_best,
+    schema_blocks,
+    schema_books,
+    schema_log,
+    schema_payouts,
+)
 
 SHARES: Final = (
     """
@@ -67,6 +75,7 @@ SHARES: Final = (
     CREATE INDEX share_of_pot ON share(pot, id) WHERE pot <> 'pool' AND pot <> 'solo';
     """,
     schema_best.STEP,
+    schema_archive.STEP,
 )
 
 LEDGER: Final = (

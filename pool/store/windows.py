@@ -4,16 +4,20 @@ Chunks are aligned ranges of log ids.  One writer appends at a time and ids only
 wholly below the newest id never changes, and its slices are kept; a block then costs two chunks of reading,
 whatever the length of the window.  Each pot has chunks of its own: those of the main one are read as the log
 lies, those of a small one by an index that only its shares are in.
+
+Windows end above what is archived.  One that does not is cut from the archive too: slowly, and the same.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
+from pool.proof.record import ShareRecord
 from pool.rewards.pps import PaidKind
 from pool.shares import Chunk, Slice, network_work
+from pool.store.archives import Archives, held
 from pool.store.blocks import FoundBlock
 from stratum.options import POOL
 from stratum.units import Target, Work
@@ -35,6 +39,9 @@ class ShareWindows:
         connection: opened for reading, used by one thread at a time.
         chunk_rows: ids in a chunk.
         kept_chunks: bound of the cache, for each pot.
+
+    Attributes:
+        archives: what is in the log no more.
     """
 
     def __init__(
@@ -46,6 +53,7 @@ class ShareWindows:
         self._targets: dict[int, Target] = {}
         self._names: dict[str, str] = {}
         self._pots: dict[str, PotWindows] = {}
+        self.archives = Archives(connection)
 
     def pot(self, name: str) -> PotWindows:
         """The shares of one pot."""
@@ -63,7 +71,8 @@ class ShareWindows:
 
     def share_at(self, time_ms: int) -> int:
         """Log id of the newest share that was judged at this moment or before, 0 when there is none."""
-        return self._number("SELECT id FROM share WHERE time_ms <= ? ORDER BY id DESC LIMIT 1", time_ms)
+        found = self._number("SELECT id FROM share WHERE time_ms <= ? ORDER BY id DESC LIMIT 1", time_ms)
+        return found or self.archives.at(time_ms)
 
     def newest(self) -> int:
         """Log id of the newest share, 0 when there is none."""
@@ -94,6 +103,21 @@ class ShareWindows:
         """Rows of ``shares.db``."""
         return self._connection.execute(statement, values)
 
+    def rows(self, after_id: int, statement: str, *values: str | int) -> tuple[int, list[Any]]:
+        """Rows behind an id, or behind what is archived, from one moment.
+
+        Args:
+            after_id: nothing up to it is wanted.
+            statement: whose first parameter is the id that rows are to be behind.
+            values: its other parameters.
+
+        Returns:
+            That id, and the rows; what is wanted up to it is in the archive.
+        """
+        with held(self._connection):
+            begin = max(after_id, self.archives.until())
+            return begin, self._connection.execute(statement, (begin, *values)).fetchall()
+
     def name(self, account: str) -> str:
         """The same object for the same name: every chunk has thousands of them."""
         return self._names.setdefault(account, account)
@@ -115,7 +139,9 @@ class PotWindows:
     def prepare(self, newest_id: int) -> None:
         """See ShareWindows."""
         newest = (newest_id + 1) // self._chunk_rows - 1
-        for number in range(newest, max(-1, newest - PREPARED_CHUNKS), -1):
+        # an archived chunk is read on demand: it takes seconds, and windows rarely get there
+        oldest = -(-self._log.archives.until() // self._chunk_rows)
+        for number in range(newest, max(oldest - 1, newest - PREPARED_CHUNKS), -1):
             if number not in self._kept:
                 chunk = self._finished(number)
                 # both are kept once computed, with the counts by kind that worth is summed from
@@ -148,27 +174,36 @@ class PotWindows:
             self._pot,
             last_id,
         ).fetchone()
-        if row[0] == 0:
+        oldest = row[0] or min(last_id, self._log.archives.until())
+        if oldest == 0:
             return 0
-        return min(last_id, (row[0] // self._chunk_rows + 1) * self._chunk_rows - 1)
+        return min(last_id, (oldest // self._chunk_rows + 1) * self._chunk_rows - 1)
 
     def rows(self, first_id: int, last_id: int) -> Iterator[Slice]:
         """Single shares of an id range, newest first."""
-        for share_id, account, nbits, target_id in self._log.read(
-            "SELECT id, account, nbits, target_id FROM share"  # noqa: S608 -- a constant of this class
-            f" WHERE {self._where} AND id BETWEEN ? AND ? ORDER BY id DESC",
+        archives, until = self._log.archives, 0
+        for share_id, account, nbits, target_id, until in self._log.read(
+            "SELECT id, account, nbits, target_id, (SELECT coalesce(max(last_id), 0) FROM archive)"  # noqa: S608 -- a constant of this class
+            f" FROM share WHERE {self._where} AND id BETWEEN ? AND ? ORDER BY id DESC",
             self._pot,
             first_id,
             last_id,
         ):
+            if share_id <= until:
+                break
             yield Slice(account, nbits, self._log.target(target_id), 1, share_id, share_id)
+        # of the same moment as the rows, or, when there are none, of a later one, which is as good
+        until = min(last_id, until or archives.until())
+        for each in archives.archived(first_id - 1, until, self._pot, newest_first=True):
+            yield Slice(each.account, each.nbits, _target_of(each), 1, each.id, each.id)
 
     def network(self, last_id: int) -> Work:
         """See pool.rewards.stakes.PotLog."""
         row = self._log.read(
             "SELECT nbits FROM share WHERE id <= ? ORDER BY id DESC LIMIT 1", last_id
         ).fetchone()
-        return Work(1) if row is None else network_work(row[0])
+        nbits = self._log.archives.nbits(last_id) if row is None else row[0]
+        return Work(1) if nbits is None else network_work(nbits)
 
     def paid_kinds(self, after_id: int, last_id: int, halving_blocks: int) -> dict[PaidKind, int]:
         """See pool.crediting.PaidLog."""
@@ -204,15 +239,32 @@ class PotWindows:
 
     def _sum(self, first_id: int, last_id: int) -> Chunk:
         log = self._log
-        rows = log.read(
+        begin, rows = log.rows(
+            first_id - 1,
             "SELECT account, nbits, target_id, count(*), min(id), max(id) FROM share"  # noqa: S608 -- see above
-            f" WHERE {self._where} AND id BETWEEN ? AND ? GROUP BY account, nbits, target_id",
-            self._pot,
-            first_id,
+            f" WHERE id > ? AND id <= ? AND {self._where} GROUP BY account, nbits, target_id",
             last_id,
+            self._pot,
         )
-        slices = tuple(
+        slices = [
             Slice(log.name(account), nbits, log.target(target_id), count, oldest, newest)
             for account, nbits, target_id, count, oldest, newest in rows
-        )
-        return Chunk(first_id, last_id, slices)
+        ]
+        if begin >= first_id:
+            slices += _slices(log.archives.archived(first_id - 1, min(begin, last_id), self._pot))
+        return Chunk(first_id, last_id, tuple(slices))
+
+
+def _target_of(record: ShareRecord) -> Target:
+    return Target(int.from_bytes(record.target, "big"))
+
+
+def _slices(records: Iterable[ShareRecord]) -> Iterator[Slice]:
+    """Archived shares, summed as SQLite sums rows."""
+    found: dict[tuple[str, int, bytes], list[int]] = {}
+    for record in records:  # oldest first
+        kept = found.setdefault((record.account, record.nbits, record.target), [0, record.id, record.id])
+        kept[0] += 1
+        kept[2] = record.id
+    for (account, nbits, target), (count, oldest, newest) in found.items():
+        yield Slice(account, nbits, Target(int.from_bytes(target, "big")), count, oldest, newest)
