@@ -61,13 +61,7 @@ def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> 
     _log_to_stderr()
     if not supervised:
         forget_the_dead()
-    # a front's replies wait for a commit: until then its sockets need not be looked at again
-    poll_quickly(reactor, config.stratum.flush_ms / 1000 if name == "front" else 0.0)
-    # ten thousand miners who come at once are a million objects, none of them garbage: looking through them
-    # again and again took a sixth of the time
-    gc.set_threshold(50_000, 25, 25)
-    # a thread with a found block to hand in waits so long for the interpreter, not for the usual 5 ms
-    sys.setswitchinterval(0.001)
+    _tune(reactor, rest_s=config.stratum.flush_ms / 1000 if name == "front" else 0.0)
     title = fronts.name_of(config, number) if name == "front" else name
     if name == "front":
         config = fronts.of_process(config, number)
@@ -93,6 +87,21 @@ def run_one(config: Config, name: str, *, supervised: bool, number: int = 0) -> 
             _follow_parent(reactor)
         _live(reactor, role, failed)
     return status
+
+
+def _tune(reactor: Any, *, rest_s: float) -> None:
+    """Fit reactor, collector and interpreter to many connections.
+
+    Args:
+        reactor: the process's.
+        rest_s: how long its sockets need not be looked at again: a front's replies wait for a commit.
+    """
+    poll_quickly(reactor, rest_s)
+    # ten thousand miners who come at once are a million objects, none of them garbage: looking through them
+    # again and again took a sixth of the time
+    gc.set_threshold(50_000, 25, 25)
+    # a thread with a found block to hand in waits so long for the interpreter, not for the usual 5 ms
+    sys.setswitchinterval(0.001)
 
 
 def _live(reactor: Any, role: Role, failed: Callable[[Failure], None]) -> None:
