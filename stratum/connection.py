@@ -111,10 +111,10 @@ class Connection(Protocol):
             case Measure.NONE:
                 pass
             case Measure.RESEND:
-                self._server.log.info("Sent a fresh job to a connection with mostly invalid shares")
+                self._note("Sent a fresh job to a connection with mostly invalid shares")
                 self._perform(FreshJob(), lines)
             case Measure.RECONNECT:
-                self._server.log.info("Asked a connection with mostly invalid shares to reconnect")
+                self._note("Asked a connection with mostly invalid shares to reconnect")
                 lines.append(RECONNECT)
             case Measure.DROP:
                 self.close("nothing but invalid shares")
@@ -152,7 +152,7 @@ class Connection(Protocol):
         if self._closing:
             self.abort()
             return
-        self._server.log.info("Closed a connection: {reason}", reason=reason)
+        self._note(f"Closed a connection: {reason}")
         self._closing = True
         self.transport.unregisterProducer()
         self.transport.loseConnection()
@@ -182,8 +182,11 @@ class Connection(Protocol):
         self._cut_off("does not read")
 
     def _cut_off(self, reason: str) -> None:
-        self._server.log.info("Cut off a connection: {reason}", reason=reason)
+        self._note(f"Cut off a connection: {reason}")
         self.abort()
+
+    def _note(self, event: str) -> None:
+        self._server.notices.tell(event, host_of(self.transport.getPeer()))
 
     def resumeProducing(self) -> None:
         """Never asked for: the connection was cut off when it filled up."""

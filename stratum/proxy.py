@@ -24,8 +24,9 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from stratum.notices import Notices
 from stratum.proxy_header import Header, Source, Wrong, read
-from stratum.transport import Introduced, Socket
+from stratum.transport import Introduced, Socket, host_of
 
 HEADER_TIMEOUT_S: Final = 10.0
 _PREFIX: Final = "haproxy:"
@@ -102,10 +103,11 @@ class HeaderFactory(Factory):
     """
 
     noisy = False
-    log = Logger()
+    _log = Logger()
 
     def __init__(self, behind: IProtocolFactory, clock: IReactorTime, tls: Any = None) -> None:
         self.clock = clock
+        self.notices = Notices(clock, self._log)
         self.tls = tls is not None
         if tls is None:
             self.behind = self.inside_tls = behind
@@ -171,7 +173,8 @@ class Introduction(Protocol):
             inner.dataReceived(rest)
 
     def _refuse(self, reason: str) -> None:
-        self._factory.log.info("Closed a connection of the proxy's: {reason}", reason=reason)
+        proxy = host_of(self.transport.getPeer())
+        self._factory.notices.tell(f"Closed a connection of the proxy's: {reason}", proxy)
         self._stop_waiting()
         self._drop()
 

@@ -24,6 +24,7 @@ from stratum.extra import ExtraJobs
 from stratum.extranonce import Extranonces
 from stratum.jobs import Job
 from stratum.limits import Addresses
+from stratum.notices import Notices
 from stratum.options import Options
 from stratum.ports import Authorizer, JobFeed, Observer, ShareSink, Unobserved
 from stratum.returning import Returning
@@ -62,7 +63,7 @@ class StratumServer:
         token: so many random bytes, for session ids.
     """
 
-    log = Logger()
+    _log = Logger()
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class StratumServer:
         token: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.addresses = Addresses(options.max_connections_per_address)
+        self.notices = Notices(clock, self._log)
         self.sink = sink
         self.clock = clock
         self.wall = wall
