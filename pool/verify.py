@@ -13,9 +13,10 @@ import attrs
 from payouts.money import Msat, Sat, to_msat
 from pool import ledger
 from pool.adjustments import booked, from_entry
-from pool.errors import LedgerError
+from pool.errors import ArchiveError, PoolError
 from pool.store.audit import Audit, BatchRow, FoundRow, JournalRow, PaymentRow
 from pool.treasury import transfer_again
+from pool.verify_archive import check_archive
 from pool.verify_assertions import AssertionAudit
 from pool.verify_entry import compared
 from pool.verify_rewards import RewardAudit
@@ -76,6 +77,8 @@ class _Verifier:
         self._rewards = RewardAudit(audit, self._wrong)
 
     def run(self) -> Report:
+        if count := check_archive(self._audit, self._wrong):
+            self._checked["files of archived shares"] = count
         self._walk()
         self._check_balances()
         self._check_blocks()
@@ -143,8 +146,8 @@ class _Verifier:
                     self._compare(row, _said_again(row, memo).postings)
                 case _:  # holds and what ends them are compared with their payments
                     pass
-        except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, LedgerError) as error:
-            self._wrong(f"{row.key}: its memo does not say how it was computed ({error})")
+        except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, PoolError) as error:
+            self._wrong(f"{row.key}: {_trouble(error)}")
 
     def _compare(self, row: JournalRow, expected: Iterable[ledger.Posting]) -> None:
         self._differences += compared(row, expected)
@@ -268,3 +271,10 @@ def _said_again(row: JournalRow, memo: Mapping[str, Any]) -> ledger.Entry:
             return transfer_again(reference, memo)
         case _:
             return booked(from_entry(row.key, memo))
+
+
+def _trouble(error: Exception) -> str:
+    """Why an entry could not be computed again."""
+    if isinstance(error, ArchiveError):
+        return f"it cannot be counted again, since {error}"
+    return f"its memo does not say how it was computed ({error})"

@@ -18,6 +18,9 @@ from stratum.units import Target, Work, work_from_target
 
 SLICE_MS: Final = 60_000
 KEPT_SLICES: Final = 61
+_FIRST: Final = (
+    "SELECT coalesce((SELECT min(oldest_ms) FROM archive), (SELECT time_ms FROM share ORDER BY id LIMIT 1))"
+)
 SILENT_AFTER_S: Final = 120.0
 """Nobody is called silent sooner: a machine that has just begun may wait for its first heavier share."""
 
@@ -195,7 +198,7 @@ class Activity:
     def _estimate(self, counts: Counter[int], now_ms: int, window_s: int) -> Hashrate:
         start_ms = self._oldest_slice(now_ms, window_s) * SLICE_MS
         if self._first_ms is None:
-            row = self._connection.execute("SELECT time_ms FROM share ORDER BY id LIMIT 1").fetchone()
+            row = self._connection.execute(_FIRST).fetchone()
             self._first_ms = row[0] if row else None
         if self._first_ms is not None:
             # a pool that is younger than the window is not to look slow

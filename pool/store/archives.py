@@ -128,7 +128,15 @@ class Archives:
             self._read = (archive, self._unpacked(archive))
         return self._read[1]
 
-    def _unpacked(self, archive: Archive) -> Sequence[ShareRecord]:
+    def check(self, archive: Archive) -> None:
+        """Compare a file with its checksum; it is not unpacked.
+
+        Raises:
+            ArchiveError: it is missing, or is not the file that was noted.
+        """
+        self._bytes(archive)
+
+    def _bytes(self, archive: Archive) -> bytes:
         path = folder_of(self._connection) / archive.file
         try:
             data = path.read_bytes()
@@ -139,8 +147,11 @@ class Archives:
             raise ArchiveError(
                 f"{archive.name} was changed: its SHA-256 is {found}, not {archive.file_sha256}"
             )
+        return data
+
+    def _unpacked(self, archive: Archive) -> Sequence[ShareRecord]:
         try:
-            records, content = unpack(data, archive.first_id, archive.last_id)
+            records, content = unpack(self._bytes(archive), archive.first_id, archive.last_id)
         except Unreadable as error:
             raise ArchiveError(f"{archive.name} is no archive of these shares: {error}") from error
         if (len(records), content) != (archive.shares, archive.content_sha256):

@@ -1,4 +1,7 @@
-"""Raw rows for the audit, as they lie in the files, each file read in one snapshot."""
+"""Raw rows for the audit, as they lie in the files, each file read in one snapshot.
+
+Shares that have left the log are read from the archive, newest files first, one in memory at a time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import NamedTuple
 
 from payouts.money import Msat
 from pool.ledger import Posting
+from pool.proof.record import ShareRecord
 from pool.rewards.recount import PaidShare, RawShare
+from pool.store.archives import Archive, Archives
 from pool.store.assertions import Assertion, AssertionTable
 from stratum.units import Target
 
@@ -75,6 +80,7 @@ class Audit:
     def __init__(self, shares: sqlite3.Connection, ledger: sqlite3.Connection) -> None:
         self._shares = shares
         self._ledger = ledger
+        self._archives = Archives(shares)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -154,42 +160,76 @@ class Audit:
 
     def pot(self, name: str) -> AuditedPot:
         """The share log of one pot."""
-        return AuditedPot(self._shares, name)
+        return AuditedPot(self._shares, self._archives, name)
+
+    def archives(self) -> Sequence[Archive]:
+        """Every file of old shares, oldest first."""
+        return self._archives.all()
+
+    def check_archive(self, archive: Archive) -> None:
+        """Compare a file with its checksum.
+
+        Raises:
+            ArchiveError: it is missing or was changed.
+        """
+        self._archives.check(archive)
+
+    def oldest_row(self) -> int:
+        """Log id of the oldest share behind the archive that is in the log, 0 when none is."""
+        row = self._shares.execute(
+            "SELECT min(id) FROM share WHERE id > ?", (self._archives.until(),)
+        ).fetchone()
+        return int(row[0] or 0)
 
 
 class AuditedPot:
     """Raw shares of one pot; a pool.rewards.recount.RawLog."""
 
-    def __init__(self, shares: sqlite3.Connection, pot: str) -> None:
+    def __init__(self, shares: sqlite3.Connection, archives: Archives, pot: str) -> None:
         self._shares = shares
+        self._archives = archives
         self._pot = pot
+
+    def _archived(self, after_id: int, last_id: int, *, newest_first: bool = False) -> Iterator[ShareRecord]:
+        return self._archives.archived(
+            after_id, min(last_id, self._archives.until()), self._pot, newest_first=newest_first
+        )
+
+    def _behind(self, after_id: int) -> int:
+        """Rows are read from behind this id; up to it they are in the archive."""
+        return max(after_id, self._archives.until())
 
     def shares(self, last_id: int, after_id: int = 0) -> Iterator[RawShare]:
         """Single shares with ``after_id < id <= last_id``, newest first."""
         rows = self._shares.execute(
             "SELECT share.id, account, nbits, target FROM share JOIN target ON target.id = target_id"
             " WHERE pot = ? AND share.id > ? AND share.id <= ? ORDER BY share.id DESC",
-            (self._pot, after_id, last_id),
+            (self._pot, self._behind(after_id), last_id),
         )
         for share_id, account, nbits, target in rows:
             yield RawShare(share_id, account, nbits, Target(int.from_bytes(target, "big")))
+        for each in self._archived(after_id, last_id, newest_first=True):
+            yield RawShare(each.id, each.account, each.nbits, Target(int.from_bytes(each.target, "big")))
 
     def paid(self, last_id: int, after_id: int) -> Iterator[PaidShare]:
         """The same with what their pay by the subsidy depends on."""
         rows = self._shares.execute(
             "SELECT account, nbits, target, height FROM share JOIN target ON target.id = target_id"
             " WHERE pot = ? AND share.id > ? AND share.id <= ?",
-            (self._pot, after_id, last_id),
+            (self._pot, self._behind(after_id), last_id),
         )
         for account, nbits, target, height in rows:
             yield PaidShare(account, nbits, Target(int.from_bytes(target, "big")), height)
+        for each in self._archived(after_id, last_id):
+            target = Target(int.from_bytes(each.target, "big"))
+            yield PaidShare(each.account, each.nbits, target, each.height)
 
     def nbits(self, last_id: int) -> int | None:
         """See pool.rewards.recount.RawLog."""
         row = self._shares.execute(
             "SELECT nbits FROM share WHERE id <= ? ORDER BY id DESC LIMIT 1", (last_id,)
         ).fetchone()
-        return None if row is None else int(row[0])
+        return self._archives.nbits(last_id) if row is None else int(row[0])
 
     def round_start(self, last_id: int) -> int:
         """See pool.rewards.recount.RawLog."""
@@ -198,11 +238,10 @@ class AuditedPot:
 
     def share_before(self, found_id: int) -> int:
         """Log id of the newest share at the moment of a block, which earned none itself."""
-        row = self._shares.execute(
-            "SELECT max(id) FROM share WHERE time_ms <= (SELECT found_ms FROM found WHERE id = ?)",
-            (found_id,),
-        ).fetchone()
-        return int(row[0] or 0)
+        found = self._shares.execute("SELECT found_ms FROM found WHERE id = ?", (found_id,)).fetchone()
+        found_ms = found[0] if found else -1
+        row = self._shares.execute("SELECT max(id) FROM share WHERE time_ms <= ?", (found_ms,)).fetchone()
+        return int(row[0] or 0) or self._archives.at(found_ms)
 
 
 _SELECT_ENTRY = "SELECT id, key, kind, time_ms, memo, previous, hash FROM journal"

@@ -45,13 +45,15 @@ class Efforts:
         """The work since the newest found block; only shares that came since the last call are read."""
         rows = self._rows(
             "SELECT (SELECT COALESCE(MAX(share_id), 0) FROM found WHERE pot = 'pool'),"
-            " (SELECT COALESCE(MAX(id), 0) FROM share)"
+            " (SELECT COALESCE(MAX(id), 0) FROM share),"
+            " (SELECT COALESCE(MAX(last_id), 0) FROM archive)"
         )
         if not rows:
             return Work()
-        start, newest = rows[0]
+        start, newest, archived = rows[0]
         known_start, cursor, known = self._round
-        if known_start != start or cursor < start:
+        # sums of what is archived begin at a block, and nowhere else
+        if known_start != start or cursor < max(start, archived):
             cursor, known = start, Work()
         more = self._sum(cursor, newest)
         work = Work(known.effort + more.effort, known.hashes + more.hashes)
@@ -59,11 +61,17 @@ class Efforts:
         return work
 
     def _sum(self, after_id: int, to_id: int) -> Work:
-        """Of the shares with after_id < id <= to_id, each by the network's work at its time."""
+        """Of the shares with after_id < id <= to_id, each by the network's work at its time.
+
+        Of archived ones there are sums; of rows that are archived and not gone yet, too.
+        """
         rows = self._rows(
             "SELECT t.target, s.nbits, s.main, s.n FROM"
             " (SELECT target_id, nbits, pot = 'pool' AS main, COUNT(*) AS n FROM share"
-            " WHERE id > ? AND id <= ? GROUP BY 1, 2, 3) s"
+            " WHERE id > max(?1, (SELECT COALESCE(MAX(last_id), 0) FROM archive)) AND id <= ?2"
+            " GROUP BY 1, 2, 3"
+            " UNION ALL SELECT target_id, nbits, main, count FROM archived_work"
+            " WHERE last_id > ?1 AND last_id <= ?2) s"
             " JOIN target t ON t.id = s.target_id",
             after_id,
             to_id,
