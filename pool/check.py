@@ -151,7 +151,7 @@ async def _reserve(config: Config, reactor: Any) -> str:
         return "the odds that the reserve is ever used up are told once the node answers"
     queries = Queries(config.store.directory)
     with closing(queries):
-        reserve = reserve_of(config, queries.ledger_balances(), info.height)
+        reserve = reserve_of(config, queries.ledger_balances(), info.height, queries.newest_rate())
     if reserve is None or reserve.left <= 0:
         raise _Wrong("the reserve that shares are paid from is used up: declare more, or change the scheme")
     return f"the reserve of {reserve.words()}"

@@ -1,13 +1,14 @@
-"""PPS in the books: shares are paid in slices of the log, each an entry, from the operator's reserve.
+"""PPS and FPPS in the books: shares are paid in slices of the log, each an entry, from the reserve.
 
 A slice goes from the share after the last one that was paid to the newest, and never beyond the end of a
 policy.  Its key names where it begins, so that no share can be paid twice; where it ends is in its memo, and
-the next one begins there, after a crash too.
+the next one begins there, after a crash too.  A slice of FPPS ends before the first share whose height has
+no rate yet: it waits, and all behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import pairwise
 from typing import Final, Protocol
 
@@ -15,8 +16,8 @@ from twisted.logger import Logger
 
 from payouts.money import Msat
 from pool import ledger
-from pool.rewards.policy import AT_ONCE, Term
-from pool.rewards.pps import PaidKind, pay
+from pool.rewards.policy import AT_ONCE, Scheme, Term
+from pool.rewards.pps import PaidKind, pay, span
 from pool.store.ledger import LedgerStore
 
 EVERY_MS: Final = 600_000
@@ -28,8 +29,15 @@ MOST_SHARES: Final = 1 << 18
 class PaidLog(Protocol):
     """The shares of one pot."""
 
-    def paid_kinds(self, after_id: int, last_id: int, halving_blocks: int) -> Mapping[PaidKind, int]:
-        """How many shares of each kind there are with ``after_id < id <= last_id``."""
+    def paid_kinds(self, after_id: int, last_id: int, span: int) -> Mapping[PaidKind, int]:
+        """How many shares of each kind there are with ``after_id < id <= last_id``.
+
+        ``span`` heights are one, counted from a multiple of it.
+        """
+        ...
+
+    def heights(self, after_id: int, last_id: int) -> Mapping[int, int]:
+        """The first log id of each height that shares with ``after_id < id <= last_id`` sought."""
         ...
 
 
@@ -77,6 +85,11 @@ class Crediting:
         self._shares = log
         self._wall_ms = wall_ms
         self._paid_ms: dict[str, int] = {}
+        self._waiting: dict[str, frozenset[int]] = {}
+
+    def waiting(self) -> Collection[int]:
+        """Heights of shares that cannot be paid before their rate is known, as the newest step met them."""
+        return frozenset().union(*self._waiting.values())
 
     def step(self) -> int:
         """Write the slices that are due, also of pots that have no port any more; answers how many."""
@@ -96,16 +109,21 @@ class Crediting:
                 continue
             end = newest if following is None else following.after_share
             written += self._pay(pot, term, end, now_ms)
+            if self._waiting[pot]:
+                break
             if following is None:
                 self._paid_ms[pot] = now_ms
         return written
 
     def _pay(self, pot: str, term: Term, end: int, now_ms: int) -> int:
         written = 0
+        self._waiting[pot] = frozenset()
         while (after := max(self._store.paid_until(pot), term.after_share)) < end:
-            last = min(end, after + MOST_SHARES)
-            counts = self._shares.pot(pot).paid_kinds(after, last, term.policy.halving_blocks)
-            credits_ = pay(counts, term.policy)
+            last, fees = self._payable(pot, term, after, min(end, after + MOST_SHARES))
+            if last == after:
+                break
+            counts = self._shares.pot(pot).paid_kinds(after, last, span(term.policy))
+            credits_ = pay(counts, term.policy, fees)
             self._store.post(paid_entry(pot, term, after, last, credits_), now_ms)
             paid = sum(credits_.values())
             self._log.info(
@@ -117,3 +135,13 @@ class Crediting:
             )
             written += 1
         return written
+
+    def _payable(self, pot: str, term: Term, after: int, last: int) -> tuple[int, Mapping[int, Msat]]:
+        """How far the shares behind one can be paid, and by which rates; what is missing is noted."""
+        if term.policy.scheme is not Scheme.FPPS:
+            return last, {}
+        first_ids = self._shares.pot(pot).heights(after, last)
+        fees = self._store.rates.parts(first_ids, term.policy)
+        missing = first_ids.keys() - fees.keys()
+        self._waiting[pot] = frozenset(missing)
+        return min([last, *(first_ids[height] - 1 for height in missing)]), fees

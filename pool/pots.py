@@ -11,6 +11,7 @@ from fractions import Fraction
 from payouts.money import Sat
 from pool.chain.networks import RULES
 from pool.config import Config, PortConfig
+from pool.rewards.fpps import FEE_BLOCKS, FEE_TRIM
 from pool.rewards.policy import AT_ONCE, HOPPABLE, Policy, Scheme
 from stratum.options import POOL
 
@@ -39,7 +40,13 @@ def _port_policy(config: Config, scheme: Scheme) -> Policy:
 
 def _policy(config: Config, window: Fraction, fee_bps: int, scheme: Scheme) -> Policy:
     halving = RULES[config.node.network].halving_blocks if scheme in AT_ONCE else 0
-    return Policy(window, fee_bps, scheme, halving)
+    mean = (FEE_BLOCKS, FEE_TRIM) if scheme is Scheme.FPPS else (0, 0)
+    return Policy(window, fee_bps, scheme, halving, *mean)
+
+
+def pays_for_fees(config: Config) -> bool:
+    """Whether shares of some pot are paid for other blocks' fees, so that the book has to learn them."""
+    return any(policy.scheme is Scheme.FPPS for policy in policies_of(config).values())
 
 
 def declared_reserve(config: Config) -> tuple[str, Sat, int] | None:

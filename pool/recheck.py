@@ -1,8 +1,9 @@
-"""The book's second thought: each new reward is counted again from single shares before it can be paid out.
+"""The book's second thought: what it wrote for shares is counted again from single ones, one entry at a time.
 
 The reward that was written came from sums that the window keeps; this comes from the raw log, one share at a
 time, by the audit's own code.  They must agree to the millisatoshi, or nothing more is sent until somebody
-has looked: a block matures a hundred blocks after it was found, and this takes seconds.
+has looked: a block matures a hundred blocks after it was found, and this takes seconds.  Shares that were
+paid at once can leave at once too: their slices, which are small, are counted again within seconds.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import assert_never
 
 from twisted.logger import Logger
 
 from pool.store.audit import Audit, BlockRow, JournalRow
 from pool.store.batches import BatchBook
 from pool.store.database import connect_to_read
-from pool.store.reward_checks import RewardChecks, Unchecked, policies_before, residual_before
+from pool.store.rates import rate_key
+from pool.store.reward_checks import (
+    RewardChecks,
+    Unchecked,
+    UncheckedSlice,
+    paid_before,
+    policies_before,
+    residual_before,
+)
 from pool.verify_entry import compared
 from pool.verify_rewards import RewardAudit
 
@@ -27,7 +37,7 @@ Counting = Callable[[Path, str], Sequence[str]]
 
 
 class Rechecker:
-    """Counts rewards again, one at a time, and stops payments at the first millisatoshi that differs.
+    """Counts rewards and paid slices again, one of them a step; stops payments when one differs.
 
     Args:
         directory: of the store; the counting opens its own connections.
@@ -50,40 +60,46 @@ class Rechecker:
         self._breaker = BatchBook(books, lambda _: False)
         self._now_ms = now_ms
         self._in_thread = in_thread
+        self._last_slice = self._checks.last_slice()
 
     async def step(self) -> None:
-        """Count the newest reward that nobody has counted again, if there is one."""
-        reward = self._checks.next()
-        if reward is None:
+        """Count the newest reward that nobody has counted again, or else the oldest slice."""
+        entry = self._checks.next() or self._checks.next_slice(self._last_slice)
+        if entry is None:
             return
-        found = await self._in_thread(counted_again, self._directory, reward.key)
+        found = await self._in_thread(counted_again, self._directory, entry.key)
         if found:
             # stopped first: a crash between the two only counts once more
-            self._breaker.stop_sending(_reason(reward, found), self._now_ms())
-        self._checks.write(reward.journal_id, found, self._now_ms())
-        self._say(reward, found)
+            self._breaker.stop_sending(_reason(entry, found), self._now_ms())
+        self._checks.write(entry.journal_id, found, self._now_ms())
+        if isinstance(entry, UncheckedSlice):
+            self._last_slice = entry.journal_id
+        self._say(entry, found)
 
-    def _say(self, reward: Unchecked, found: Sequence[str]) -> None:
+    def _say(self, entry: Unchecked | UncheckedSlice, found: Sequence[str]) -> None:
         if not found:
-            self._log.info("Reward of block {hash} was counted again", hash=reward.block_hash)
-            return
+            self._log.info("{key} was counted again", key=entry.key)
         for difference in found:
-            self._log.critical("Reward of block {hash}: {text}", hash=reward.block_hash, text=difference)
+            self._log.critical("{key} is not what its shares say: {text}", key=entry.key, text=difference)
 
 
-def _reason(reward: Unchecked, found: Sequence[str]) -> str:
-    return (
-        f"block {reward.block_hash} at {reward.height} was not divided as its shares say: {found[0]}"
-        " (`sluice ledger verify` names all)"
-    )
+def _reason(entry: Unchecked | UncheckedSlice, found: Sequence[str]) -> str:
+    match entry:
+        case Unchecked(_, _, block_hash, height):
+            what = f"block {block_hash} at {height} was not divided as its shares say"
+        case UncheckedSlice(_, key):
+            what = f"{key} does not pay what its shares say"
+        case _:
+            assert_never(entry)
+    return f"{what}: {found[0]} (`sluice ledger verify` names all)"
 
 
 def counted_again(directory: Path, key: str) -> Sequence[str]:
-    """Count one reward again from the share log.
+    """Count one reward, or one slice of shares that were paid at once, again from the share log.
 
     Args:
         directory: of the store.
-        key: of the reward's entry.
+        key: of its entry.
 
     Returns:
         Every difference in a sentence; empty when it is right.
@@ -94,7 +110,29 @@ def counted_again(directory: Path, key: str) -> Sequence[str]:
     ):
         audit = Audit(shares, books)
         with audit.snapshot():
-            return _differences(audit, books, key)
+            return (_slice if key.startswith("shares:") else _differences)(audit, books, key)
+
+
+def _slice(audit: Audit, books: sqlite3.Connection, key: str) -> Sequence[str]:
+    found: list[str] = []
+    row = audit.entry(key)
+    if row is None:
+        return [f"{key}: there are no such shares"]
+    rewards = RewardAudit(audit, found.append)
+    try:
+        memo = json.loads(row.memo)
+        pot, last_id, after_id = str(memo["pot"]), int(memo["last_share"]), int(memo["after_share"])
+        _adopt_before(rewards, audit, books, row.id)
+        found.clear()  # what is wrong with policies is not this one's fault
+        for height in audit.pot(pot).heights(last_id, after_id):
+            rate = audit.entry(rate_key(height))
+            if rate is not None and rate.id < row.id:
+                rewards.learn(rate, json.loads(rate.memo))
+        rewards.resume(pot, paid_before(books, pot, row.id))
+        expected = rewards.shares(row, memo)
+    except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        return [*found, f"{key}: its memo does not say how it was computed ({error})"]
+    return [*found, *compared(row, expected)]
 
 
 def _differences(audit: Audit, books: sqlite3.Connection, key: str) -> Sequence[str]:
@@ -120,12 +158,16 @@ def _take_in_policies(
 ) -> None:
     """A block that comes back is divided by the policies that it was divided by the first time."""
     first = audit.entry(f"reward:{block.hash}:0") or row
-    for key in policies_before(books, first.id):
+    _adopt_before(rewards, audit, books, first.id)
+    if first.id != row.id:
+        rewards.postings(first.key, json.loads(first.memo), block, 0, {})
+
+
+def _adopt_before(rewards: RewardAudit, audit: Audit, books: sqlite3.Connection, journal_id: int) -> None:
+    for key in policies_before(books, journal_id):
         policy = audit.entry(key)
         if policy is not None:
             rewards.adopt(policy, json.loads(policy.memo))
-    if first.id != row.id:
-        rewards.postings(first.key, json.loads(first.memo), block, 0, {})
 
 
 def _owed_back(audit: Audit, block_hash: str, n: int) -> Mapping[str, int]:

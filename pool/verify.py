@@ -140,6 +140,9 @@ class _Verifier:
                 case "policy":
                     self._checked["policies"] += 1
                     self._rewards.adopt(row, memo)
+                case "rate":
+                    self._checked["rates of fees"] += 1
+                    self._rewards.learn(row, memo)
                 case "mature" | "reverse":
                     self._check_follow_up(row, memo)
                 case "deposit" | "transfer" | "withdrawal" | "move" | "loss" | "correction":

@@ -8,10 +8,11 @@ from typing import Any
 
 from payouts.money import Msat
 from pool import ledger
-from pool.rewards.policy import AT_ONCE, Term, policy_of
-from pool.rewards.recount import RawPart, divided_again, paid_again, recount_parts
+from pool.rewards.policy import AT_ONCE, Policy, Scheme, Term, policy_of
+from pool.rewards.recount import RawPart, divided_again, mean_again, paid_again, recount_parts
 from pool.store.audit import Audit, BlockRow, JournalRow
 from pool.store.policies import policy_entry, term_of
+from pool.store.rates import rate_entry, rate_of
 
 
 class RewardAudit:
@@ -28,6 +29,7 @@ class RewardAudit:
         self._terms: dict[str, list[Term]] = {}
         self._by_reward: dict[str, list[Term]] = {}
         self._paid_until: dict[str, int] = {}
+        self._rates: dict[tuple[int, int], dict[int, int]] = {}
 
     def adopt(self, row: JournalRow, memo: Mapping[str, Any]) -> None:
         """A policy comes into force: its hash is right, and it follows the one before it."""
@@ -38,6 +40,20 @@ class RewardAudit:
         if term.after_share < (known[-1].after_share if known else 0) or (not known and term.after_share):
             self._wrong(f"{row.key}: begins at share {term.after_share}, which an earlier policy holds for")
         known.append(term)
+
+    def learn(self, row: JournalRow, memo: Mapping[str, Any]) -> None:
+        """A height gets its rate: it is the trimmed mean of the fees that are named, as many as there are."""
+        rate = rate_of(memo)
+        part = mean_again(rate.fees, rate.blocks, rate.trim)
+        if memo != {**rate_entry(rate).memo, "fees_msat": str(part)} or row.postings:
+            self._wrong(f"{row.key}: is not the mean of the fees that it names, {part} msat")
+        if row.key != f"rate:{rate.height}" or len(rate.fees) != max(0, min(rate.blocks, rate.height - 1)):
+            self._wrong(f"{row.key}: names {len(rate.fees)} blocks before height {rate.height}")
+        self._rates.setdefault((rate.blocks, rate.trim), {})[rate.height] = part
+
+    def resume(self, pot: str, last_id: int) -> None:
+        """Go on behind the slices of a pot that end with this share."""
+        self._paid_until[pot] = last_id
 
     def postings(
         self,
@@ -87,7 +103,9 @@ class RewardAudit:
         """
         pot, after, last = str(memo["pot"]), int(memo["after_share"]), int(memo["last_share"])
         terms = self._terms.get(pot, [])
-        term = next(term for term in reversed(terms) if term.after_share <= after)
+        term = next((term for term in reversed(terms) if term.after_share <= after), None)
+        if term is None:
+            raise ValueError(f"pot {pot} has no policy yet")
         ends = [each.after_share for each in terms if each.after_share > after]
         policy = term.policy
         if policy.scheme not in AT_ONCE or memo["policy_hash"] != policy.hash:
@@ -96,7 +114,8 @@ class RewardAudit:
         if row.key != f"shares:{pot}:{after}" or after != begin or last <= after or last > min([last, *ends]):
             self._wrong(f"{row.key}: pays shares {after} to {last}, but the next one to pay is after {begin}")
         self._paid_until[pot] = max(last, self._paid_until.get(pot, 0))
-        paid = paid_again(self._audit.pot(pot).paid(last, after), policy.fee_bps, policy.halving_blocks)
+        shares = self._audit.pot(pot).paid(last, after)
+        paid = paid_again(shares, policy.fee_bps, policy.halving_blocks, self._fees(policy))
         if memo["paid_msat"] != str(sum(paid.values())):
             self._wrong(
                 f"{row.key}: says it pays {memo['paid_msat']} msat, the share log {sum(paid.values())}"
@@ -104,6 +123,12 @@ class RewardAudit:
         sides = {ledger.miner(name, "available"): -amount for name, amount in paid.items()}
         sides[ledger.RESERVE] = sum(paid.values())
         return [ledger.Posting(account, Msat(amount)) for account, amount in sides.items()]
+
+    def _fees(self, policy: Policy) -> Mapping[int, int] | None:
+        """What is paid for fees at each height that has a rate by the policy's rule; None: nothing is."""
+        if policy.scheme is not Scheme.FPPS:
+            return None
+        return self._rates.get((policy.fee_blocks, policy.fee_trim), {})
 
     def _last_id(self, block: BlockRow) -> int:
         if block.share_id is not None:

@@ -12,11 +12,13 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IReactorThreads
 
 from payouts import errors as payout_errors
+from payouts.money import Sat
 from pool.chain import block, hashblock, rpc, template
 from pool.chain.headers import Evidence
 from pool.chain.networks import Rules
 from pool.chain.node import (
     Accepted,
+    BlockFees,
     ChainInfo,
     ChainRefused,
     ChainUnavailable,
@@ -233,6 +235,24 @@ class BitcoindNode:
         if block.block_hash(raw) != block_hash:
             raise ChainUnavailable(f"the node at {self.name} answered getblock with another block")
         return block.coinbase_outputs(raw)
+
+    async def hash_at(self, height: int) -> str:
+        """See BookNode."""
+        answer = await self._rpc.call("getblockhash", height, timeout_s=QUICK_TIMEOUT_S)
+        with _reading("getblockhash"):
+            return bytes.fromhex(answer).hex()
+
+    async def block_fees(self, block_hash: str) -> BlockFees:
+        """See BookNode.  The node works it out from the block and what it spent: both must not be pruned."""
+        header = await self.header(block_hash)
+        if header is None:
+            raise ChainUnavailable(f"the node at {self.name} does not know block {block_hash}")
+        answer = await self._rpc.call("getblockstats", block_hash, ["blockhash", "height", "totalfee"])
+        with _reading("getblockstats"):
+            said = (answer["blockhash"], answer["height"], type(answer["totalfee"]))
+            if said != (block_hash, header.height, int):
+                raise ChainUnavailable(f"the node at {self.name} answered getblockstats with something else")
+            return BlockFees(block_hash, header.height, header.prev_hash, Sat(answer["totalfee"]))
 
     async def tip(self) -> str:
         """See Node."""

@@ -127,6 +127,23 @@ class CoinbaseOutput:
     value: Sat
 
 
+@attrs.frozen
+class BlockFees:
+    """What a block brought in fees, whoever mined it.
+
+    Attributes:
+        hash: display-order hex.
+        height: of the block.
+        prev_hash: display-order hex.
+        fees: of all its transactions together.
+    """
+
+    hash: str
+    height: Height
+    prev_hash: str
+    fees: Sat
+
+
 class Node(Protocol):
     """A full node.  Every method may raise ChainUnavailable, or ChainRefused where nothing else is said."""
 
@@ -161,6 +178,18 @@ class Node(Protocol):
 
     async def chain_info(self) -> ChainInfo:
         """Network, tip and progress."""
+        ...
+
+
+class BookNode(Node, Protocol):
+    """What the book asks of a node beside that, for a pool that pays for fees at once."""
+
+    async def hash_at(self, height: int) -> str:
+        """Hash of the block at a height of the node's chain, display-order hex."""
+        ...
+
+    async def block_fees(self, block_hash: str) -> BlockFees:
+        """What a known block brought in fees."""
         ...
 
 

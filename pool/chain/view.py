@@ -8,23 +8,25 @@ block, but not take one away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from pool.chain.node import ChainInfo, ChainUnavailable, CoinbaseOutput, HeaderInfo, Node
+from pool.chain.node import BlockFees, BookNode, ChainInfo, ChainUnavailable, CoinbaseOutput, HeaderInfo
 from pool.errors import ChainError
 
 log = Logger()
+T = TypeVar("T")
 
 
 @attrs.frozen
 class _Heard:
     """What a node says of its own tip."""
 
-    node: Node
+    node: BookNode
     info: ChainInfo
 
 
@@ -35,10 +37,10 @@ class ManyNodes:
         nodes: at least one, each with a name of its own; of equal ones the first speaks.
     """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[BookNode]) -> None:
         self._nodes = tuple(nodes)
-        self._speaker: Node = self._nodes[0]
-        self._rivals: tuple[Node, ...] = ()
+        self._speaker: BookNode = self._nodes[0]
+        self._rivals: tuple[BookNode, ...] = ()
         self._most_work = 0
         self._behind = False
         self._disputed: set[str] = set()
@@ -96,7 +98,7 @@ class ManyNodes:
         self._disputed.discard(block_hash)
         return seen
 
-    def _dispute(self, block_hash: str, rival: Node) -> None:
+    def _dispute(self, block_hash: str, rival: BookNode) -> None:
         if block_hash not in self._disputed:
             self._disputed.add(block_hash)
             log.warn(
@@ -112,19 +114,38 @@ class ManyNodes:
         Raises:
             ChainError: no node can tell; this is what the speaker said.
         """
+        return await self._of_any(lambda node: node.block_outputs(block_hash))
+
+    async def hash_at(self, height: int) -> str:
+        """Hash of the block at a height of the speaker's chain.
+
+        Raises:
+            ChainError: it does not tell.
+        """
+        return await self._speaker.hash_at(height)
+
+    async def block_fees(self, block_hash: str) -> BlockFees:
+        """What a block brought in fees: of the speaker, or of another when that one has pruned it.
+
+        Raises:
+            ChainError: no node can tell; this is what the speaker said.
+        """
+        return await self._of_any(lambda node: node.block_fees(block_hash))
+
+    async def _of_any(self, ask: Callable[[BookNode], Awaitable[T]]) -> T:
         try:
-            return await self._speaker.block_outputs(block_hash)
+            return await ask(self._speaker)
         except ChainError:
             for node in self._nodes:
                 if node is not self._speaker:
                     try:
-                        return await node.block_outputs(block_hash)
+                        return await ask(node)
                     except ChainError:
                         continue
             raise
 
 
-async def _look(node: Node) -> _Heard | ChainError:
+async def _look(node: BookNode) -> _Heard | ChainError:
     try:
         return _Heard(node, await node.chain_info())
     except ChainError as error:

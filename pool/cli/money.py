@@ -226,7 +226,7 @@ def _waiting(directory: Path) -> dict[str, Any]:
 def _reserve(config: Config, queries: Queries, balances: dict[str, int]) -> str | None:
     """What is left of the reserve that shares are paid from; None without one, or before the first share."""
     height = queries.newest_height()
-    reserve = None if height is None else reserve_of(config, balances, height)
+    reserve = None if height is None else reserve_of(config, balances, height, queries.newest_rate())
     return None if reserve is None else reserve.words()
 
 

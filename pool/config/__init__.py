@@ -98,7 +98,9 @@ class Config(Section):
                     " found, so say how much of your own money stands behind it"
                 )
         if len(at_once) > 1:
-            raise ValueError('rewards.scheme and ports: choose one of "pps" and "pps+", there is one reserve')
+            raise ValueError(
+                'rewards.scheme and ports: choose one of "pps", "pps+" and "fpps", there is one reserve'
+            )
         return self
 
 

@@ -29,7 +29,7 @@ WHITELISTS: dict[str, list[str]] = {
         "submitblock",
         "validateaddress",
     ],
-    "book": [*_CHAIN, "getblock", "getnetworkinfo"],
+    "book": [*_CHAIN, "getblock", "getblockstats", "getnetworkinfo"],
     "payer": [
         *_CHAIN,
         "abandontransaction",

@@ -21,14 +21,17 @@ class Scheme(StrEnum):
     SOLO = "solo"  # all to who found it
     PPS = "pps"  # each share its part of the subsidy at once, from the operator's reserve
     PPS_PLUS = "pps+"  # that, and what blocks bring in fees as in PPLNS
+    FPPS = "fpps"  # that, and its part of what blocks lately brought in fees at once too
 
 
 HOPPABLE = frozenset({Scheme.PROP, Scheme.TIDES})
 """Schemes in which a share is worth more at some moments than at others, which who comes and goes can use."""
 
 
-AT_ONCE = frozenset({Scheme.PPS, Scheme.PPS_PLUS})
+AT_ONCE = frozenset({Scheme.PPS, Scheme.PPS_PLUS, Scheme.FPPS})
 """Schemes in which shares are paid before blocks are found."""
+RESERVED = frozenset({Scheme.PPS, Scheme.FPPS})
+"""Those of them whose blocks go to the reserve whole."""
 WINDOWED = frozenset({Scheme.PPLNS, Scheme.TIDES, Scheme.PPS_PLUS})
 """Schemes with a window of X units."""
 
@@ -41,13 +44,17 @@ class Policy:
         window: X, in units of network work; a decimal is taken exactly.  Without meaning to PROP and SOLO.
         fee_bps: the pool's fee in basis points.
         scheme: the rule.
-        halving_blocks: of the network, where shares are paid by the subsidy (PPS, PPS+); else 0.
+        halving_blocks: of the network, where shares are paid by the subsidy (PPS, PPS+, FPPS); else 0.
+        fee_blocks: how many blocks' fees the fee part of FPPS is a mean of; else 0.
+        fee_trim: how many of them are left out at each end of it; else 0.
     """
 
     window: Fraction = attrs.field(converter=Fraction)
     fee_bps: int
     scheme: Scheme = Scheme.PPLNS
     halving_blocks: int = 0
+    fee_blocks: int = 0
+    fee_trim: int = 0
 
     @property
     def terms(self) -> dict[str, str | int]:
@@ -57,6 +64,8 @@ class Policy:
             found["window"] = str(self.window)
         if self.scheme in AT_ONCE:
             found["halving_blocks"] = self.halving_blocks
+        if self.scheme is Scheme.FPPS:
+            found["fee_blocks"], found["fee_trim"] = self.fee_blocks, self.fee_trim
         return found
 
     @property
@@ -78,7 +87,8 @@ def policy_of(terms: Mapping[str, Any]) -> Policy:
     """
     scheme = Scheme(terms.get("scheme", Scheme.PPLNS))
     halving_blocks = int(terms["halving_blocks"]) if scheme in AT_ONCE else 0
-    return Policy(Fraction(terms.get("window", 1)), int(terms["fee_bps"]), scheme, halving_blocks)
+    mean = (int(terms["fee_blocks"]), int(terms["fee_trim"])) if scheme is Scheme.FPPS else (0, 0)
+    return Policy(Fraction(terms.get("window", 1)), int(terms["fee_bps"]), scheme, halving_blocks, *mean)
 
 
 @attrs.frozen

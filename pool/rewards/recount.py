@@ -109,7 +109,7 @@ def recount_parts(log: RawLog, terms: Sequence[Term], last_id: int) -> list[RawP
 def _own(log: RawLog, term: Term, last_id: int) -> Recount | None:
     policy, after = term.policy, term.after_share
     match policy.scheme:
-        case Scheme.SOLO | Scheme.PPS:
+        case Scheme.SOLO | Scheme.PPS | Scheme.FPPS:
             return None
         case Scheme.PPLNS | Scheme.PPS_PLUS:
             return recount(log.shares(last_id, after), policy.window)
@@ -123,7 +123,7 @@ def _own(log: RawLog, term: Term, last_id: int) -> Recount | None:
 def _promised(log: RawLog, term: Term, end: int, last_id: int) -> tuple[Recount | None, Fraction]:
     """The shares of an earlier policy that a block still pays, and their part of it."""
     policy, after = term.policy, term.after_share
-    if policy.scheme in {Scheme.SOLO, Scheme.PPS}:
+    if policy.scheme in {Scheme.SOLO, Scheme.PPS, Scheme.FPPS}:
         return None, Fraction(0)
     nbits = None if policy.scheme in {Scheme.PPLNS, Scheme.PPS_PLUS} else log.nbits(last_id)
     if policy.scheme is Scheme.PROP:
@@ -196,11 +196,12 @@ def divided_again(
         last = part is parts[-1]
         own = left if last else int(subsidy * part.of_subsidy + (value - subsidy) * part.part)
         left -= own
-        if last and part.term.policy.scheme in {Scheme.PPS, Scheme.PPS_PLUS}:
-            reserve = own if part.term.policy.scheme is Scheme.PPS else int(subsidy * part.of_subsidy)
-            own -= reserve
-        if last and part.term.policy.scheme is Scheme.PPS:
+        if last and part.term.policy.scheme in {Scheme.PPS, Scheme.FPPS}:
+            reserve = own
             continue
+        if last and part.term.policy.scheme is Scheme.PPS_PLUS:
+            reserve = int(subsidy * part.of_subsidy)
+            own -= reserve
         fee = own * part.term.policy.fee_bps // 10_000
         fees += fee
         scores = {finder: Fraction(1)} if part.counted is None else part.counted.scores
@@ -224,15 +225,44 @@ class PaidShare(NamedTuple):
     height: int
 
 
-def paid_again(shares: Iterable[PaidShare], fee_bps: int, halving_blocks: int) -> dict[str, int]:
-    """What shares are paid at once, one by one: msat by account, floored once for each account."""
+def paid_again(
+    shares: Iterable[PaidShare], fee_bps: int, halving_blocks: int, fees: Mapping[int, int] | None = None
+) -> dict[str, int]:
+    """What shares are paid at once, one by one: msat by account, floored once for each account.
+
+    Args:
+        shares: that are paid.
+        fee_bps: the pool's fee.
+        halving_blocks: of the network.
+        fees: by height, msat, where the fees of other blocks are paid for too (FPPS).
+
+    Raises:
+        ValueError: a share's height is not in ``fees``.
+    """
     exact: dict[str, Fraction] = {}
     for share in shares:
-        subsidy = _subsidy(share.height, halving_blocks)
+        if fees is not None and share.height not in fees:
+            raise ValueError(f"shares of height {share.height} are paid, which had no rate yet")
+        whole = _subsidy(share.height, halving_blocks) + (0 if fees is None else fees[share.height])
         network = work_from_target(target_from_nbits(share.nbits))
-        part = Fraction(work_from_target(share.target) * subsidy * (10_000 - fee_bps), network * 10_000)
+        part = Fraction(work_from_target(share.target) * whole * (10_000 - fee_bps), network * 10_000)
         exact[share.account] = exact.get(share.account, Fraction(0)) + part
     return {account: int(amount) for account, amount in exact.items() if amount >= 1}
+
+
+def mean_again(fees: Sequence[int], blocks: int, trim: int) -> int:
+    """The fee part of a height: sat of some blocks, taken away from both ends one by one, to msat.
+
+    Args:
+        fees: of the blocks.
+        blocks: how many the rule wants.
+        trim: how many of so many it leaves out at each end.
+    """
+    left = list(fees)
+    for _ in range(len(fees) * trim // blocks):
+        left.remove(max(left))
+        left.remove(min(left))
+    return sum(left) * 1000 // max(1, len(left))
 
 
 def shares_of(amount: int, scores: Mapping[str, Fraction]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from payouts.money import Msat
-from pool.rewards.policy import Scheme
+from pool.rewards.policy import RESERVED, Scheme
 from pool.rewards.pps import subsidy_at
 from pool.rewards.split import Division, check, divide
 from pool.rewards.stakes import Stake
@@ -52,7 +52,7 @@ def reward(stakes: Sequence[Stake], value: Msat, residual_in: Msat, height: int 
 def _last(stake: Stake, left: Msat, subsidy: Msat, residual_in: Msat) -> Division:
     """What the policy in force makes of the rest; what shares were paid before goes to where it came from."""
     policy = stake.term.policy
-    if policy.scheme is Scheme.PPS:
+    if policy.scheme in RESERVED:
         return Division(left, Msat(0), residual_in, residual_in, {}, left)
     reserve = Msat(int(subsidy * stake.of_subsidy)) if policy.scheme is Scheme.PPS_PLUS else Msat(0)
     division = divide(Msat(left - reserve), policy.fee_bps, stake.weights, residual_in)

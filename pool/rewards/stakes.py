@@ -18,7 +18,7 @@ from typing import Protocol, assert_never
 
 import attrs
 
-from pool.rewards.policy import AT_ONCE, Policy, Scheme, Term
+from pool.rewards.policy import AT_ONCE, RESERVED, Policy, Scheme, Term
 from pool.shares import Chunk, Slice, Window, cut, weights
 from stratum.units import Work
 
@@ -52,7 +52,7 @@ class Stake:
         part: of the block's fees (where nobody tells them from the subsidy: of its value); of the last stake:
             all that earlier ones leave.
         weights: by account, what it is divided by.
-        window: the shares that count; None where none do (solo), or where they were paid before (PPS).
+        window: the shares that count; None where none do (solo), or where they were paid before (PPS, FPPS).
         score: what they score together, in units of network work.
         of_subsidy: the same part of the subsidy; 0 where that was paid for its shares before.
     """
@@ -89,7 +89,7 @@ def stakes(log: PotLog, terms: Sequence[Term], last_id: int, finder: str) -> tup
             found.append(_stake(term, window, left * part, of_subsidy))
             left, subsidy_left = left - found[-1].part, subsidy_left - of_subsidy
     current = known[-1]
-    if current.policy.scheme in {Scheme.SOLO, Scheme.PPS}:
+    if current.policy.scheme in {Scheme.SOLO, *RESERVED}:
         owners = {finder: 1} if current.policy.scheme is Scheme.SOLO else {}
         return *found, Stake(current, left, owners, None, Fraction(0), subsidy_left)
     return *found, _stake(current, _own(log, current, last_id), left, subsidy_left)
@@ -108,7 +108,7 @@ def _own(log: PotLog, term: Term, last_id: int) -> Window:
         case Scheme.PPLNS | Scheme.TIDES | Scheme.PPS_PLUS:
             chunks = log.chunks(last_id, term.after_share)
             return cut(chunks, log.rows, term.policy.window, last_id, network)
-        case Scheme.PROP | Scheme.SOLO | Scheme.PPS:
+        case Scheme.PROP | Scheme.SOLO | Scheme.PPS | Scheme.FPPS:
             start = max(term.after_share, log.round_start(last_id))
             return cut(log.chunks(last_id, start), log.rows, None, last_id, network)
         case _:
@@ -138,7 +138,7 @@ def _promised(log: PotLog, term: Term, end_id: int, last_id: int) -> tuple[Windo
             own = _score(window)
             later = _worth(log.chunks(last_id, end_id), network, None)
             return window, Fraction(own, own + later) if own else Fraction(0)
-        case Scheme.SOLO | Scheme.PPS:
+        case Scheme.SOLO | Scheme.PPS | Scheme.FPPS:
             return None, Fraction(0)
         case _:
             assert_never(term.policy.scheme)

@@ -9,10 +9,12 @@ from typing import Final
 
 from pool.aside import aside
 from pool.chain.bitcoind import BitcoindNode, rpcs_for_role
+from pool.chain.node import ChainInfo
 from pool.chain.view import ManyNodes
 from pool.crediting import Crediting
 from pool.metrics import BookMetrics
-from pool.pots import policies_of
+from pool.pots import pays_for_fees, policies_of
+from pool.rates import RateBook
 from pool.recheck import Rechecker
 from pool.reserve import reserve_of
 from pool.roles.base import Context, Loops
@@ -43,7 +45,7 @@ class BookRole:
         self._context = context
         self._loops = Loops(context)
         self._accounts_seen = 0
-        self._best_hash = ""
+        self._tip: ChainInfo | None = None
 
     async def start(self) -> None:
         """Open the books and begin to follow the chain."""
@@ -57,6 +59,7 @@ class BookRole:
         windows = ShareWindows(shares)
         self._adopt(books, windows)
         crediting = Crediting(books, windows, context.now_ms)
+        rates = RateBook(books, node, context.now_ms)
         settler = Settler(books, windows, node, config.rewards.maturity_confirmations, context.now_ms)
 
         async def settle() -> None:
@@ -65,16 +68,14 @@ class BookRole:
             self._say_what_treasury_gets(changes, treasury, shares)
             if changes:
                 metrics.settle_seconds(context.wall() - began_s)
-            info = await node.chain_info()
-            if info.best_hash != self._best_hash:
-                self._best_hash = info.best_hash
-                metrics.tip(info.height, context.wall())
-                reserve = reserve_of(config, books.balances(), info.height)
-                if reserve is not None:
-                    metrics.reserve(reserve.left, reserve.ruin)
+            self._see(await node.chain_info(), metrics, books)
 
         async def fill_treasury() -> None:
             self._fill_treasury(treasury, shares)
+
+        async def learn_rates() -> None:
+            if await self._learn_rates(rates, crediting):
+                self._tell_reserve(metrics, books)
 
         async def pay_shares() -> None:
             crediting.step()
@@ -85,9 +86,27 @@ class BookRole:
         self._loops.add("Settling blocks", settle, config.node.poll_s)
         self._loops.add("Making addresses of the treasury", fill_treasury, TREASURY_EVERY_S)
         self._loops.add("Paying for shares", pay_shares, SHARES_EVERY_S)
+        self._loops.add("Learning what blocks bring in fees", learn_rates, config.node.poll_s)
         self._loops.add("Taking over accounts", take_over, ACCOUNTS_EVERY_S)
         self._watch_over(connection)
         keep_proofs(context, self._loops, connection, shares)
+
+    def _see(self, tip: ChainInfo, metrics: BookMetrics, books: LedgerStore) -> None:
+        before, self._tip = self._tip, tip
+        if before is None or before.best_hash != tip.best_hash:
+            metrics.tip(tip.height, self._context.wall())
+            self._tell_reserve(metrics, books)
+
+    async def _learn_rates(self, rates: RateBook, crediting: Crediting) -> int:
+        if self._tip is None:
+            return 0
+        return await rates.step(self._tip, crediting.waiting(), ahead=pays_for_fees(self._context.config))
+
+    def _tell_reserve(self, metrics: BookMetrics, books: LedgerStore) -> None:
+        height = 0 if self._tip is None else self._tip.height
+        reserve = reserve_of(self._context.config, books.balances(), height, books.rates.newest())
+        if reserve is not None:
+            metrics.reserve(reserve.left, reserve.ruin)
 
     def _watch_over(self, connection: sqlite3.Connection) -> None:
         """Count what was paid again, beside the rest, and write down each day what the books came to."""

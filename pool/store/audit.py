@@ -224,6 +224,14 @@ class AuditedPot:
             target = Target(int.from_bytes(each.target, "big"))
             yield PaidShare(each.account, each.nbits, target, each.height)
 
+    def heights(self, last_id: int, after_id: int) -> list[int]:
+        """Which heights the same shares sought."""
+        rows = self._shares.execute(
+            "SELECT DISTINCT height FROM share WHERE pot = ? AND id > ? AND id <= ?",
+            (self._pot, after_id, last_id),
+        )
+        return [row[0] for row in rows]
+
     def nbits(self, last_id: int) -> int | None:
         """See pool.rewards.recount.RawLog."""
         row = self._shares.execute(

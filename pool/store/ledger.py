@@ -16,6 +16,7 @@ from pool.store import policies
 from pool.store.blocks import BlockTable
 from pool.store.database import transaction
 from pool.store.policies import PolicyChange
+from pool.store.rates import RateTable
 from stratum.options import POOL
 
 
@@ -43,11 +44,13 @@ class LedgerStore:
 
     Attributes:
         blocks: found blocks, whose changes go into one transaction with the entries they lead to.
+        rates: what FPPS pays for fees.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.blocks = BlockTable(connection)
+        self.rates = RateTable(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

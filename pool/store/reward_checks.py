@@ -1,4 +1,4 @@
-"""Which rewards of ``ledger.db`` the book has counted again, and what it found."""
+"""Which rewards and paid slices of ``ledger.db`` the book has counted again, and what it found."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ class Unchecked:
     height: int
 
 
+@attrs.frozen
+class UncheckedSlice:
+    """Shares that were paid at once, and that nobody has counted again.  Attributes: number and key."""
+
+    journal_id: int
+    key: str
+
+
 class RewardChecks:
     """Reads and writes ``reward_check``."""
 
@@ -44,6 +52,23 @@ class RewardChecks:
         row = self._connection.execute(_UNCHECKED, (WATCH_DEPTH,)).fetchone()
         return None if row is None else Unchecked(*row)
 
+    def next_slice(self, after_id: int) -> UncheckedSlice | None:
+        """The oldest slice of paid shares behind this entry: they are counted again in their order."""
+        row = self._connection.execute(
+            "SELECT id, key FROM journal WHERE key > 'shares:' AND key < 'shares;' AND id > ?"
+            " ORDER BY id LIMIT 1",
+            (after_id,),
+        ).fetchone()
+        return None if row is None else UncheckedSlice(*row)
+
+    def last_slice(self) -> int:
+        """Number of the newest slice that was counted again; 0 when none was."""
+        row: tuple[int] = self._connection.execute(
+            "SELECT coalesce(max(journal_id), 0) FROM reward_check JOIN journal ON journal.id = journal_id"
+            " WHERE key > 'shares:' AND key < 'shares;'"
+        ).fetchone()
+        return row[0]
+
     def write(self, journal_id: int, differences: Sequence[str], now_ms: int) -> None:
         """Note what counting again has found; the first word stays."""
         with transaction(self._connection) as tx:
@@ -53,7 +78,7 @@ class RewardChecks:
             )
 
     def counts(self) -> tuple[int, int]:
-        """How many rewards were counted again, and how many of them were not right."""
+        """How many rewards and slices were counted again, and how many of them were not right."""
         row: tuple[int, int] = self._connection.execute(
             "SELECT count(*), coalesce(sum(differences <> '[]'), 0) FROM reward_check"
         ).fetchone()
@@ -67,6 +92,16 @@ def policies_before(connection: sqlite3.Connection, journal_id: int) -> Sequence
         (journal_id,),
     )
     return [row[0] for row in rows]
+
+
+def paid_before(connection: sqlite3.Connection, pot: str, journal_id: int) -> int:
+    """Log id of the newest share of a pot that was paid at once before an entry, 0 when none was."""
+    row = connection.execute(
+        "SELECT CAST(json_extract(memo, '$.last_share') AS INTEGER) FROM journal WHERE id = (SELECT max(id)"
+        " FROM journal WHERE key > ?1 || ':' AND key < ?1 || ';' AND id < ?2)",
+        (f"shares:{pot}", journal_id),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def residual_before(connection: sqlite3.Connection, pot: str, journal_id: int) -> Msat:

@@ -205,19 +205,31 @@ class PotWindows:
         nbits = self._log.archives.nbits(last_id) if row is None else row[0]
         return Work(1) if nbits is None else network_work(nbits)
 
-    def paid_kinds(self, after_id: int, last_id: int, halving_blocks: int) -> dict[PaidKind, int]:
+    def paid_kinds(self, after_id: int, last_id: int, span: int) -> dict[PaidKind, int]:
         """See pool.crediting.PaidLog."""
         rows = self._log.read(
             "SELECT account, nbits, target_id, height / ?, count(*) FROM share"  # noqa: S608 -- see above
             f" WHERE {self._where} AND id > ? AND id <= ? GROUP BY 1, 2, 3, 4",
-            halving_blocks,
+            span,
             self._pot,
             after_id,
             last_id,
         )
         return {
-            PaidKind(name, nbits, self._log.target(number), era): n for name, nbits, number, era, n in rows
+            PaidKind(name, nbits, self._log.target(number), part * span): n
+            for name, nbits, number, part, n in rows
         }
+
+    def heights(self, after_id: int, last_id: int) -> dict[int, int]:
+        """See pool.crediting.PaidLog."""
+        rows = self._log.read(
+            "SELECT height, min(id) FROM share"  # noqa: S608 -- see above
+            f" WHERE {self._where} AND id > ? AND id <= ? GROUP BY height",
+            self._pot,
+            after_id,
+            last_id,
+        )
+        return dict(rows)
 
     def round_start(self, last_id: int) -> int:
         """Log id of the newest winning share of the pot before this one, 0 when there is none."""

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from payouts.login import Signed
 from payouts.money import Msat, Sat, to_msat
 from pool.config import Config, Network
+from pool.rewards.fpps import FEE_BLOCKS, FEE_TRIM
 from pool.rewards.policy import Policy, Scheme
 from pool.store.access import Card, WalletKey
 from pool.store.destinations import Destination, Rail
@@ -119,7 +120,7 @@ class Facts:
     @property
     def rewards(self) -> str:
         """How the pool's blocks are divided, in words."""
-        return policy_words(Policy(Fraction(self.window), self.fee_bps, self.scheme))
+        return policy_words(Policy(Fraction(self.window), self.fee_bps, self.scheme, 0, FEE_BLOCKS, FEE_TRIM))
 
     @property
     def threshold_msat(self) -> Msat:

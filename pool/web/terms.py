@@ -32,15 +32,28 @@ def policy_words(policy: Policy) -> str:
             )
         case Scheme.SOLO:
             return "solo: a block is its finder's alone, and until then there is nothing"
-        case Scheme.PPS:
-            return "PPS: each share is paid its part of the subsidy within minutes, whatever is found"
-        case Scheme.PPS_PLUS:
-            return (
-                "PPS+: each share is paid its part of the subsidy within minutes, whatever is found; what a"
-                f" block brings in fees is shared out over the newest shares worth {window:g} blocks of work"
-            )
+        case Scheme.PPS | Scheme.PPS_PLUS | Scheme.FPPS:
+            return f"{policy.scheme.upper()}: each share is paid its part of the subsidy{_also_paid(policy)}"
         case _:
             assert_never(policy.scheme)
+
+
+def _also_paid(policy: Policy) -> str:
+    """What a share is paid beside its part of the subsidy, and when."""
+    match policy.scheme:
+        case Scheme.PPS_PLUS:
+            return (
+                " within minutes, whatever is found; what a block brings in fees is shared out over the"
+                f" newest shares worth {float(policy.window):g} blocks of work"
+            )
+        case Scheme.FPPS:
+            return (
+                " and of a block's fees within minutes, whatever is found; fees by the mean of the last"
+                f" {policy.fee_blocks} blocks when it was mined, without the {policy.fee_trim} dearest and"
+                f" the {policy.fee_trim} cheapest"
+            )
+        case _:
+            return " within minutes, whatever is found"
 
 
 def change_words(change: PolicyChange) -> str:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from payouts.money import Sat
-from pool.chain.node import ChainInfo, ChainRefused, ChainUnavailable, CoinbaseOutput, HeaderInfo, Node
+from pool.chain.node import BookNode, ChainInfo, ChainRefused, ChainUnavailable, CoinbaseOutput, HeaderInfo
 from pool.chain.view import ManyNodes
 from stratum.units import Height
 from tests.contracts.node import now
@@ -50,7 +50,7 @@ class Fake:
 
 
 def view(*nodes: Fake) -> ManyNodes:
-    return ManyNodes([cast(Node, node) for node in nodes])
+    return ManyNodes([cast(BookNode, node) for node in nodes])
 
 
 def depth(seen: ManyNodes) -> int | None:
