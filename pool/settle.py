@@ -19,6 +19,7 @@ from pool import ledger
 from pool.chain.node import ChainInfo, ChainUnavailable, CoinbaseOutput, HeaderInfo
 from pool.chain.persistence import Trouble
 from pool.errors import ChainError, LedgerError
+from pool.fixed_sums import with_sums
 from pool.rewards.policy import Term, policy_of
 from pool.rewards.reward import memo, reward
 from pool.rewards.stakes import PotLog, Stake, stakes
@@ -203,7 +204,7 @@ class Settler:
 
         def entry() -> ledger.Entry:
             result = reward(claims, value, self._store.residual(pot), seen.found.height)
-            noted = {**memo(pot, result), "height": seen.found.height}
+            noted = {**with_sums(memo(pot, result), result.division.credits), "height": seen.found.height}
             owed = self._owed_back(seen)
             treasury = Msat(sum(cold))
             return ledger.reward(seen.found.hash, n, result.division, noted, owed, treasury, pot)

@@ -8,6 +8,7 @@ from typing import Any
 
 from payouts.money import Msat
 from pool import ledger
+from pool.fixed_sums import sums_again
 from pool.rewards.policy import AT_ONCE, Policy, Scheme, Term, policy_of
 from pool.rewards.recount import RawPart, divided_again, mean_again, paid_again, recount_parts
 from pool.store.audit import Audit, BlockRow, JournalRow
@@ -82,6 +83,8 @@ class RewardAudit:
         credits_, fee, reserve, left_over = divided_again(
             parts, value, residual, block.account, int(memo.get("height", 0))
         )
+        for text in sums_again(key, memo, credits_):
+            self._wrong(text)
         kept = {account: min(part, owed.get(account, 0)) for account, part in credits_.items()}
         recovered = {account: str(part) for account, part in kept.items() if part}
         if recovered != memo["recovered_msat"]:

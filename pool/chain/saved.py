@@ -103,7 +103,7 @@ def write(directory: Path, saved: SavedBlock) -> Path:
         OSError: it could not be written.
     """
     path = path_of(directory, saved)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)  # the book, another user, reads the blocks
     draft = path.with_suffix(".tmp")
     try:
         with draft.open("wb") as file:
