@@ -11,6 +11,7 @@ Windows end above what is archived.  One that does not is cut from the archive t
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -207,29 +208,34 @@ class PotWindows:
 
     def paid_kinds(self, after_id: int, last_id: int, span: int) -> dict[PaidKind, int]:
         """See pool.crediting.PaidLog."""
-        rows = self._log.read(
-            "SELECT account, nbits, target_id, height / ?, count(*) FROM share"  # noqa: S608 -- see above
-            f" WHERE {self._where} AND id > ? AND id <= ? GROUP BY 1, 2, 3, 4",
+        log = self._log
+        begin, rows = log.rows(
+            after_id,
+            "SELECT account, nbits, target_id, height / ?3 * ?3, count(*) FROM share"  # noqa: S608 -- see above
+            f" WHERE id > ?1 AND id <= ?2 AND {self._where.replace('?', '?4')} GROUP BY 1, 2, 3, 4",
+            last_id,
             span,
             self._pot,
-            after_id,
-            last_id,
         )
-        return {
-            PaidKind(name, nbits, self._log.target(number), part * span): n
-            for name, nbits, number, part, n in rows
-        }
+        found = Counter(
+            {PaidKind(name, nbits, log.target(number), height): n for name, nbits, number, height, n in rows}
+        )
+        for each in log.archives.archived(after_id, min(begin, last_id), self._pot):
+            found[PaidKind(each.account, each.nbits, _target_of(each), each.height // span * span)] += 1
+        return found
 
     def heights(self, after_id: int, last_id: int) -> dict[int, int]:
         """See pool.crediting.PaidLog."""
-        rows = self._log.read(
-            "SELECT height, min(id) FROM share"  # noqa: S608 -- see above
-            f" WHERE {self._where} AND id > ? AND id <= ? GROUP BY height",
-            self._pot,
+        begin, rows = self._log.rows(
             after_id,
+            f"SELECT height, min(id) FROM share WHERE id > ? AND id <= ? AND {self._where} GROUP BY height",  # noqa: S608 -- see above
             last_id,
+            self._pot,
         )
-        return dict(rows)
+        found = dict(rows)
+        for each in self._log.archives.archived(after_id, min(begin, last_id), self._pot):
+            found[each.height] = min(each.id, found.get(each.height, each.id))
+        return found
 
     def round_start(self, last_id: int) -> int:
         """Log id of the newest winning share of the pot before this one, 0 when there is none."""
