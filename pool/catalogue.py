@@ -89,6 +89,9 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
     "sluice_round_effort_ratio": Metric(
         "gauge", "web", "Work since the pool's last block over a block's expected work"
     ),
+    "sluice_best_share_difficulty": Metric(
+        "gauge", "web", "Best share ever, and since the pool's last block", ("since",)
+    ),
     "sluice_blocks": Metric("gauge", "web", "Blocks found by state", ("state",)),
     "sluice_payments": Metric("gauge", "web", "Payments and on-chain batches by state", ("way", "state")),
     "sluice_ledger_balance_msat": Metric(

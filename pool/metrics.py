@@ -22,6 +22,7 @@ from payouts.money import Msat
 from payouts.values import BatchState, PaymentState
 from pool.catalogue import CATALOGUE, counter, gauge, histogram
 from pool.news_metrics import NewsMetrics
+from pool.store.figures import Bests
 from pool.store.queries import MINERS, Queries
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -170,6 +171,7 @@ class StoreCollector(Collector):
             "sluice_active_workers": {(): stats.workers},
             "sluice_newest_share_timestamp_seconds": {} if newest is None else {(): newest / 1000},
             "sluice_round_effort_ratio": {(): stats.round_effort},
+            "sluice_best_share_difficulty": _best(stats.best),
             "sluice_blocks": {(state,): blocks.get(state, 0) for state in BLOCK_STATES},
             "sluice_payments": dict((_no_payments() | self._queries.payments_by_state()).items()),
             "sluice_ledger_balance_msat": {(name,): value for name, value in _aggregated(balances).items()},
@@ -234,6 +236,11 @@ def _of_payments(queries: Queries) -> dict[str, dict[tuple[str, ...], float]]:
         "sluice_payments_waiting": {("approval",): waiting.approvals, ("outcome",): waiting.unknown},
         "sluice_lightning_balance_msat": {} if balance is None else {(): balance},
     }
+
+
+def _best(bests: Bests) -> dict[tuple[str, ...], float]:
+    known = {"ever": bests.ever, "round": bests.round}
+    return {(since,): share.difficulty for since, share in known.items() if share is not None}
 
 
 def _no_payments() -> dict[tuple[str, str], int]:

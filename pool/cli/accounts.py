@@ -13,6 +13,7 @@ from payouts.money import Msat
 from pool.accounts import NAME, hash_secret, new_secret, payable_address
 from pool.claims import NAME_RULE, Registry
 from pool.cli.common import (
+    best_json,
     config_option,
     json_option,
     load,
@@ -30,9 +31,10 @@ from pool.errors import PoolError
 from pool.store import database
 from pool.store.access import AccessBook
 from pool.store.claims import ClaimReader
-from pool.store.figures import PaymentRow, RewardRow
+from pool.store.figures import Bests, PaymentRow, RewardRow, best_of
 from pool.store.inbox import InboxReader, InboxStore
 from pool.store.queries import MINERS, Queries
+from pool.web import words
 
 
 @click.group()
@@ -133,7 +135,7 @@ def account_names(config: Config, queries: Queries) -> set[str]:
 @config_option
 @json_option
 def account_show(name: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Show an account's balances, rewards and payments.
+    """Show an account's balances, best shares, rewards and payments.
 
     NAME is a pool account or a Bitcoin address.
     """
@@ -141,12 +143,19 @@ def account_show(name: str, config_path: Path, as_json: bool) -> None:  # noqa: 
     with open_queries(config_path) as queries:
         name = known_account(name, config, queries)
         balances, payments = queries.balances(name), queries.payments(name, 50)
-        rewards = queries.rewards(name, 20)
+        rewards, bests = queries.rewards(name, 20), queries.bests(name)
+    best = best_of(bests.values())
     if as_json:
         print_json(
             {
                 "account": name,
                 "balances_msat": {k: str(v) for k, v in attrs.asdict(balances).items()},
+                "best_share": best_json(best.ever),
+                "best_share_of_round": best_json(best.round),
+                "workers": {
+                    worker: {"best_share": best_json(each.ever), "best_share_of_round": best_json(each.round)}
+                    for worker, each in bests.items()
+                },
                 "rewards": [attrs.asdict(row) for row in rewards],
                 "payments": [attrs.asdict(row) for row in payments],
             }
@@ -156,7 +165,23 @@ def account_show(name: str, config_path: Path, as_json: bool) -> None:  # noqa: 
     for part, amount in attrs.asdict(balances).items():
         click.echo(f"  {part:9}  {sat_text(Msat(amount)):>20}")
     click.echo("")
+    print_table(
+        ("worker", "best share", "at (UTC)", "this round"),
+        [_best_row(worker, each) for worker, each in bests.items()],
+        empty="No share yet whose difficulty is known.",
+    )
+    click.echo("")
     _print_history(rewards, payments)
+
+
+def _best_row(worker: str, bests: Bests) -> tuple[str, str, str, str]:
+    ever, now = bests.ever, bests.round
+    return (
+        worker or "(no name)",
+        "-" if ever is None else words.thousands(ever.difficulty),
+        "-" if ever is None else time_text(ever.time_ms),
+        "-" if now is None else words.thousands(now.difficulty),
+    )
 
 
 def known_account(name: str, config: Config, queries: Queries) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import attrs
 import click
 
 from payouts.money import MSAT_PER_SAT, Msat
@@ -18,8 +19,10 @@ from pool import config as configuration
 from pool.config import Config
 from pool.errors import StoreError
 from pool.store import database
+from pool.store.figures import BestShare
 from pool.store.operator import OperatorDesk
 from pool.store.queries import Queries
+from pool.web import words
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -153,6 +156,17 @@ def short(text: str, width: int = NARROW) -> str:
         return text
     head = (width - 1) // 2
     return f"{text[:head]}…{text[head + 1 - width :]}"
+
+
+def best_json(share: BestShare | None) -> dict[str, Any] | None:
+    """A best share for programs."""
+    return None if share is None else {**attrs.asdict(share), "difficulty": share.difficulty}
+
+
+def best_text(share: dict[str, Any]) -> str:
+    """The same for people: ``1.23 T of bob.garage, 2026-01-31 12:00:00 UTC``."""
+    whose = ".".join(part for part in (short(share["account"]), share["worker"]) if part)
+    return f"{words.thousands(share['difficulty'])} of {whose}, {time_text(share['time_ms'])} UTC"
 
 
 def sat_text(amount: Msat) -> str:

@@ -13,6 +13,8 @@ from payouts.values import BatchState, PaymentState
 from pool import fronts
 from pool.cli import rulings
 from pool.cli.common import (
+    best_json,
+    best_text,
     config_option,
     desk_to_write,
     json_option,
@@ -196,6 +198,9 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
         "hashrate_low_hps": pool.hashrate.low_hps,
         "hashrate_high_hps": pool.hashrate.high_hps,
         "round_effort": pool.round_effort,
+        "best_share": best_json(pool.best.ever),
+        "best_share_of_round": best_json(pool.best.round),
+        "best_share_of_round_odds": pool.best_odds,
         "accounts": pool.accounts,
         "workers": pool.workers,
         "newest_share_ms": pool.newest_share_ms,
@@ -241,6 +246,7 @@ def _lines(known: dict[str, Any]) -> list[str]:
         f"accounts: {known['accounts']} (last 10 minutes)",
         f"last share  {newest}",
         f"this round  {words.percent(known['round_effort'])} of the work that a block takes",
+        *_best_lines(known),
     ]
     lines.append(f"blocks      {_counts(known['blocks'])}")
     for way in ("lightning", "onchain"):
@@ -261,6 +267,18 @@ def _lines(known: dict[str, Any]) -> list[str]:
     if known["sending_stopped"]:
         lines.append("SENDING IS STOPPED: `sluice payouts list` says why, `sluice payouts resume` ends it")
         lines += [f"            {short(reason, LONG - 15)}" for reason in known["stops"]]
+    return lines
+
+
+def _best_lines(known: dict[str, Any]) -> list[str]:
+    if known["best_share"] is None:
+        return []
+    lines = [f"best share  {best_text(known['best_share'])}"]
+    if known["best_share_of_round"] is not None:
+        odds = words.often(known["best_share_of_round_odds"])
+        lines.append(
+            f"  this round {best_text(known['best_share_of_round'])}; {odds} rounds as long have one so good"
+        )
     return lines
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
 import msgspec
 
 from pool.luck import luck
+from pool.rewards.policy import WINDOWED
 from pool.store.activity import Hashrate
-from pool.store.figures import BlockRow, PaymentRow, RewardRow
+from pool.store.figures import Bests, BestShare, BlockRow, PaymentRow, RewardRow
+from pool.store.policies import PolicyChange
 from pool.web import openapi
 from pool.web.miner_ports import MinerPort
 from pool.web.pages import AccountFigures, PoolFigures
 from pool.web.ports import Facts
+from pool.web.terms import Announcement, announcements
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -41,6 +45,9 @@ def pool_document(facts: Facts, figures: PoolFigures) -> bytes:
             "workers": stats.workers,
             "newest_share_ms": stats.newest_share_ms,
             "round_effort": stats.round_effort,
+            "best_share": _best(stats.best.ever),
+            "best_share_of_round": _best(stats.best.round),
+            "best_share_of_round_odds": stats.best_odds,
         }
     )
 
@@ -56,6 +63,11 @@ def blocks_document(blocks: list[BlockRow]) -> bytes:
     )
 
 
+def terms_document(policies: Sequence[PolicyChange]) -> bytes:
+    """``/api/v1/terms``: newest first."""
+    return _ENCODER.encode({"terms": [_terms(each) for each in announcements(policies)]})
+
+
 def account_document(figures: AccountFigures) -> bytes:
     """``/api/v1/account/<address>``."""
     balances = figures.balances
@@ -67,12 +79,16 @@ def account_document(figures: AccountFigures) -> bytes:
             "held_msat": str(balances.held),
             "hashrate_10min": _hashrate(figures.hashrate),
             "hashrate_1h": _hashrate(figures.hashrate_hour),
+            "best_share": _best(figures.best.ever),
+            "best_share_of_round": _best(figures.best.round),
             "workers": [
                 {
                     "name": worker.name,
                     "hashrate_10min": _hashrate(worker.hashrate),
                     "last_share_ms": worker.last_share_ms,
                     "silent": worker.silent,
+                    "best_share": _best(figures.bests.get(worker.name, Bests()).ever),
+                    "best_share_of_round": _best(figures.bests.get(worker.name, Bests()).round),
                 }
                 for worker in figures.workers
             ],
@@ -125,6 +141,33 @@ def _block(block: BlockRow) -> dict[str, object]:
         "found_ms": block.found_ms,
         "effort": block.effort,
         "pot": block.pot,
+    }
+
+
+def _best(share: BestShare | None) -> dict[str, object] | None:
+    if share is None:
+        return None
+    return {
+        "difficulty": share.difficulty,
+        "hash": share.hash,
+        "worker": share.worker,
+        "time_ms": share.time_ms,
+    }
+
+
+def _terms(announced: Announcement) -> dict[str, object]:
+    change = announced.change
+    policy = change.term.policy
+    return {
+        "pot": change.pot,
+        "from_ms": announced.from_ms,
+        "after_share": change.term.after_share,
+        "scheme": policy.scheme.value,
+        "fee_bps": policy.fee_bps,
+        "window_blocks": str(policy.window) if policy.scheme in WINDOWED else None,
+        "policy_hash": policy.hash,
+        "text": announced.text,
+        "changed": [attrs.asdict(each) for each in announced.news],
     }
 
 

@@ -28,6 +28,15 @@ _HASHRATE: Final = _object(
     shares=_WHOLE,
     span_s=_NUMBER,
 )
+_BEST: Final = {
+    **_object(
+        difficulty={"type": "number", "description": "the greatest that its hash meets"},
+        hash={"type": "string", "description": "of its header"},
+        worker=_TEXT,
+        time_ms=_TIME,
+    ),
+    "type": ["object", "null"],
+}
 _DIFFICULTY: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
 _PORT: Final = _object(
     url={"type": "string", "description": "stratum+tcp or stratum+ssl, host and port"},
@@ -55,6 +64,12 @@ _POOL: Final = _object(
     workers=_WHOLE,
     newest_share_ms={"type": ["integer", "null"], "description": "Unix milliseconds"},
     round_effort=_NUMBER,
+    best_share=_BEST,
+    best_share_of_round=_BEST,
+    best_share_of_round_odds={
+        "type": ["number", "null"],
+        "description": "probability of one at least as good for the work of this round",
+    },
 )
 _BLOCK: Final = _object(
     hash=_TEXT,
@@ -84,7 +99,18 @@ _ACCOUNT: Final = _object(
     held_msat=_AMOUNT,
     hashrate_10min=_HASHRATE,
     hashrate_1h=_HASHRATE,
-    workers=_list(_object(name=_TEXT, hashrate_10min=_HASHRATE, last_share_ms=_TIME, silent=_FLAG)),
+    best_share=_BEST,
+    best_share_of_round=_BEST,
+    workers=_list(
+        _object(
+            name=_TEXT,
+            hashrate_10min=_HASHRATE,
+            last_share_ms=_TIME,
+            silent=_FLAG,
+            best_share=_BEST,
+            best_share_of_round=_BEST,
+        )
+    ),
     rewards=_list(
         _object(
             block_hash=_TEXT,
@@ -104,6 +130,17 @@ _ACCOUNT: Final = _object(
             created_ms=_TIME,
         )
     ),
+)
+_TERMS: Final = _object(
+    pot={"type": "string", "description": "whose: pool, or a port's scheme"},
+    from_ms=_TIME,
+    after_share={"type": "integer", "description": "log id: shares after it are mined under these terms"},
+    scheme=_TEXT,
+    fee_bps=_WHOLE,
+    window_blocks={"type": ["string", "null"], "description": "a fraction; null where a scheme has none"},
+    policy_hash={"type": "string", "description": "SHA-256 of the terms, as rewards name them"},
+    text={"type": "string", "description": "what they promise"},
+    changed=_list(_object(what=_TEXT, before=_TEXT, after=_TEXT)),
 )
 _ERROR: Final = _object(error=_object(code=_TEXT, message=_TEXT))
 
@@ -128,6 +165,11 @@ def document(public_url: str) -> dict[str, Any]:
                 "blocks",
                 "Blocks that the pool found, newest first",
                 _object(blocks=_list(_BLOCK), luck=_LUCK),
+            ),
+            "/api/v1/terms": _get(
+                "terms",
+                "Terms that shares are and were mined under, newest first",
+                _object(terms=_list(_TERMS)),
             ),
             "/api/v1/account/{address}": _get(
                 "account", "An address account's balances and figures", _ACCOUNT, parameters=[address]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +14,12 @@ from pool.luck import luck
 from pool.store.access import WalletKey
 from pool.store.activity import Hashrate, Worker
 from pool.store.destinations import Destination
-from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
+from pool.store.figures import Balances, Bests, BlockRow, PaymentRow, PoolStats, RewardRow, best_of
 from pool.store.policies import PolicyChange
 from pool.store.queries import Queries
 from pool.web import words
 from pool.web.ports import Facts
-from pool.web.terms import change_words
+from pool.web.terms import announcements
 from pool.web.withdraw import Code, NothingNow, Offer
 
 HERE: Final = Path(__file__).parent
@@ -27,6 +28,7 @@ BLOCKS_ON_FRONT: Final = 5
 BLOCKS: Final = 50
 REWARDS: Final = 20
 PAYMENTS: Final = 20
+CHANGES_ON_START: Final = 3
 REJECTED_SPAN_S: Final = 24 * 3600
 
 
@@ -50,6 +52,12 @@ class AccountFigures:
     hashrate_hour: Hashrate
     workers: list[Worker]
     stopped: bool
+    bests: Mapping[str, Bests] = attrs.field(factory=dict)
+
+    @property
+    def best(self) -> Bests:
+        """The best shares of all its machines, which ``bests`` has by name."""
+        return best_of(self.bests.values())
 
     @property
     def known(self) -> bool:
@@ -114,6 +122,7 @@ def account_figures(queries: Queries, account: str, now_ms: int) -> AccountFigur
         hashrate_hour=hour,
         workers=queries.workers(account, now_ms),
         stopped=queries.sending_stopped(),
+        bests=queries.bests(account),
     )
 
 
@@ -141,9 +150,10 @@ class Pages:
             "iso": words.iso,
             "ago": words.ago,
             "percent": words.percent,
+            "thousands": words.thousands,
+            "often": words.often,
             "short": words.short,
             "fee": words.fee,
-            "terms": change_words,
         }
 
     def pool(self, figures: PoolFigures, now_ms: int) -> str:
@@ -153,11 +163,12 @@ class Pages:
     def blocks(self, blocks: list[BlockRow], policies: list[PolicyChange], now_ms: int) -> str:
         """The blocks that the pool found, and the terms that divide them."""
         found = luck(block.effort for block in blocks)
-        return self._page("blocks.html", now_ms, blocks=blocks, luck=found, policies=policies)
+        return self._page("blocks.html", now_ms, blocks=blocks, luck=found, terms=announcements(policies))
 
-    def start(self, now_ms: int) -> str:
-        """How to begin, with the button that makes an account."""
-        return self._page("start.html", now_ms)
+    def start(self, policies: list[PolicyChange], now_ms: int) -> str:
+        """How to begin, with the button that makes an account, and what has changed of the terms."""
+        changes = [each for each in announcements(policies) if each.news]
+        return self._page("start.html", now_ms, changes=changes[:CHANGES_ON_START])
 
     def started(self, name: str, claim_link: str, now_ms: int) -> str:
         """A new account: the only page that ever shows its claim link."""

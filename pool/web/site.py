@@ -92,9 +92,10 @@ class Site:
         return html(request, self._pages.blocks(found, policies, self._now_ms()))
 
     @app.route("/start", methods=["GET"])
-    def start(self, request: IRequest) -> bytes:
+    async def start(self, request: IRequest) -> bytes:
         """How to begin."""
-        page = html(request, self._pages.start(self._now_ms()))
+        policies = await self._in_thread(self._queries.policies)
+        page = html(request, self._pages.start(policies, self._now_ms()))
         # under no-referrer browsers send "Origin: null" with the form, which same_origin must refuse
         protect(request, referrer="same-origin")
         return page
@@ -169,6 +170,11 @@ class Site:
     async def api_blocks(self, request: IRequest) -> bytes:
         """Blocks, newest first."""
         return _json(request, api.blocks_document(await self._in_thread(self._queries.blocks, BLOCKS)))
+
+    @app.route("/api/v1/terms", methods=["GET"])
+    async def api_terms(self, request: IRequest) -> bytes:
+        """What shares are and were mined under, newest first."""
+        return _json(request, api.terms_document(await self._in_thread(self._queries.policies)))
 
     @app.route("/api/v1/account/<address>", methods=["GET"])
     async def api_account(self, request: IRequest, address: str) -> bytes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
-from pool.rewards.policy import Policy, Scheme
+import attrs
+
+from pool.rewards.policy import WINDOWED, Policy, Scheme
 from pool.store.policies import PolicyChange
 from pool.web.words import fee
 from stratum.options import POOL
@@ -56,8 +59,66 @@ def _also_paid(policy: Policy) -> str:
             return " within minutes, whatever is found"
 
 
-def change_words(change: PolicyChange) -> str:
-    """A change of terms as it is announced."""
-    policy = change.term.policy
-    whose = "the pool" if change.pot == POOL else f"ports with scheme {change.pot}"
-    return f"{whose}: {policy_words(policy)}; fee {fee(policy.fee_bps)}"
+@attrs.frozen
+class News:
+    """One thing that is new about a pot's terms.  Attributes: what; how it was; how it is."""
+
+    what: str
+    before: str
+    after: str
+
+
+@attrs.frozen
+class Announcement:
+    """Terms of a pot as they are announced.
+
+    Attributes:
+        whose: which ports they are about.
+        from_ms: since when they hold, Unix milliseconds.
+        change: as the books have it.
+        text: what they promise.
+        news: what they changed; empty for a pot's first ones.
+    """
+
+    whose: str
+    from_ms: int
+    change: PolicyChange
+    text: str
+    news: tuple[News, ...]
+
+
+def announcements(changes: Sequence[PolicyChange]) -> list[Announcement]:
+    """Every policy as it is announced, each beside the one before it.
+
+    Args:
+        changes: of all pots, newest first.
+    """
+    found: list[Announcement] = []
+    before: dict[str, Policy] = {}
+    for change in reversed(changes):
+        policy = change.term.policy
+        whose = "The pool" if change.pot == POOL else f"Ports with scheme {change.pot}"
+        text = f"{policy_words(policy)}; fee {fee(policy.fee_bps)}"
+        news = _news(before[change.pot], policy) if change.pot in before else ()
+        before[change.pot] = policy
+        found.append(Announcement(whose, change.from_ms, change, text, news))
+    return found[::-1]
+
+
+def _news(before: Policy, after: Policy) -> tuple[News, ...]:
+    """What differs of what people decide by; of a scheme without a window there is none to tell."""
+    told = (("Scheme", _scheme), ("Fee", _fee), ("Window", _window))
+    pairs = ((what, words(before), words(after)) for what, words in told)
+    return tuple(News(what, old, new) for what, old, new in pairs if old != new)
+
+
+def _scheme(policy: Policy) -> str:
+    return policy.scheme.value.upper()
+
+
+def _fee(policy: Policy) -> str:
+    return fee(policy.fee_bps)
+
+
+def _window(policy: Policy) -> str:
+    return f"{float(policy.window):g} blocks of work" if policy.scheme in WINDOWED else "none"

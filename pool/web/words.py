@@ -22,12 +22,34 @@ def sat(amount_msat: int) -> str:
 
 def rate(hps: float) -> str:
     """Hashes per second with a prefix and three digits: ``1.23 TH/s``."""
+    number, prefix = _scaled(hps)
+    return f"{number} {prefix}H/s"
+
+
+def thousands(value: float) -> str:
+    """A great number in few digits: ``1.23 T``, ``512``, ``0.00047``."""
+    if 0 < value < 9.995:
+        return f"{value:.3g}" if value >= 0.001 else f"{value:.2g}"
+    return " ".join(_scaled(value)).strip()
+
+
+def _scaled(value: float) -> tuple[str, str]:
+    """Three digits of a number, and the prefix that they are in."""
     index = 0
-    while hps >= 999.5 and index < len(_PREFIXES) - 1:
-        hps /= 1000
+    while value >= 999.5 and index < len(_PREFIXES) - 1:
+        value /= 1000
         index += 1
-    digits = 0 if hps >= 99.95 or index == 0 else 1 if hps >= 9.995 else 2
-    return f"{hps:.{digits}f} {_PREFIXES[index]}H/s"
+    digits = 0 if value >= 99.95 or index == 0 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f}", _PREFIXES[index]
+
+
+def often(probability: float) -> str:
+    """In how many cases something comes by chance: ``43 in 100``, ``1 in 2,000``, ``nearly all``."""
+    if probability >= 0.995:
+        return "nearly all"
+    if probability >= 0.095:
+        return f"{round(probability * 100)} in 100"
+    return f"1 in {round(1 / probability):,}" if probability else "hardly any"
 
 
 def difficulty(value: Decimal) -> str:

@@ -337,9 +337,12 @@ def fits(value: object, schema: dict[str, Any]) -> bool:
     return any(isinstance(value, types[name]) for name in names if name != "null")
 
 
-@pytest.mark.parametrize("path", ["/api/v1/pool", "/api/v1/blocks", "/api/v1/account/{address}"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/pool", "/api/v1/blocks", "/api/v1/terms", "/api/v1/account/{address}"]
+)
 def test_the_api_answers_what_its_openapi_document_says(running: Running, path: str) -> None:
     running.fill()
+    LedgerStore(running.ledger).adopt({"pool": Policy(8, 100)}, 0, NOW_MS)
     described = running.ask("/api/v1/openapi.json").json["paths"][path]["get"]["responses"]
     asked = running.ask(path.format(address=ADDRESS)).json
     assert fits(asked, described["200"]["content"]["application/json"]["schema"])
@@ -456,6 +459,6 @@ def test_blocks_say_whose_they_are_and_changes_of_terms_are_announced(running: R
     assert "solo" in text
     newest, oldest = text.index("fee 1.5 %"), text.index("fee 1 %")
     assert newest < oldest
-    assert "ports with scheme solo: solo: a block is its finder's alone" in text
+    assert "Ports with scheme solo: solo: a block is its finder's alone" in text
     assert Policy(8, 150).hash[:12] in text
     assert [block["pot"] for block in running.ask("/api/v1/blocks").json["blocks"]] == ["solo", "pool"]
