@@ -8,7 +8,7 @@ or neither, and by the same decision again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final, Protocol, assert_never, cast
 
 import attrs
@@ -85,6 +85,9 @@ class Settler:
         chain: the node.
         maturity: confirmations at which a reward becomes available.
         wall_ms: Unix milliseconds now.
+
+    Attributes:
+        shown: hashes of watched blocks that the node had in its chain at the tip of the last step.
     """
 
     _log = Logger()
@@ -104,6 +107,7 @@ class Settler:
         self._wall_ms = wall_ms
         self._trouble = Trouble("Asking the node about blocks")
         self._seen_tip: ChainInfo | None = None
+        self.shown: Set[str] = frozenset()
 
     async def step(self) -> Sequence[Change]:
         """Take over new blocks and look at each one that is not final; answers what changed.
@@ -122,6 +126,7 @@ class Settler:
         except ChainUnavailable as error:
             self._trouble.failed(error)
             self._seen_tip = None  # when it answers again, all are looked at, and it is said that it does
+            self.shown = frozenset()
             return []
 
     def _take_over(self) -> bool:
@@ -138,6 +143,7 @@ class Settler:
         depths: dict[str, int] = {}
         whole = True
         now_ms = self._wall_ms()
+        self.shown = frozenset()
         for block in self._store.blocks.watched(WATCH_DEPTH, now_ms - ORPHAN_WATCH_MS):
             try:
                 header = await self._chain.header(block.found.hash)
@@ -169,6 +175,7 @@ class Settler:
             reached = tip.height >= header.height + max(0, block.confirmations - 1)
             left_out = header.confirmations < 0 and not tip.syncing and reached
             return self._orphan(block) if left_out and block.state is not BlockState.ORPHANED else []
+        self.shown |= frozenset() if tip.syncing else {block.found.hash}
         seen = attrs.evolve(block, confirmations=header.confirmations)
         match block.state:
             case BlockState.SUBMITTED | BlockState.ORPHANED:
@@ -242,7 +249,8 @@ class Settler:
         n = seen.activations - 1
 
         def entry() -> ledger.Entry:
-            return ledger.mature(seen.found.hash, n, self._reward_entry(seen, n))
+            early = self._store.entry(f"advance:{seen.found.hash}:{n}")
+            return ledger.mature(seen.found.hash, n, self._reward_entry(seen, n), early)
 
         return self._change(seen, attrs.evolve(seen, state=BlockState.MATURE), entry)
 
@@ -259,6 +267,7 @@ class Settler:
                 self._reward_entry(before, n),
                 was_mature=before.state is BlockState.MATURE,
                 balances=self._store.balances(),
+                advanced=self._store.entry(f"advance:{before.found.hash}:{n}"),
             )
 
         return self._change(before, after, entry)

@@ -13,6 +13,7 @@ import attrs
 from payouts.money import Msat, Sat, to_msat
 from pool import ledger
 from pool.adjustments import booked, from_entry
+from pool.advances import advanced_again
 from pool.errors import ArchiveError, PoolError
 from pool.store.audit import Audit, BatchRow, FoundRow, JournalRow, PaymentRow
 from pool.treasury import transfer_again
@@ -67,7 +68,7 @@ class _Verifier:
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
-        self._balances: dict[str, int] = {}
+        self._balances: dict[str, Msat] = {}
         self._kinds: dict[str, str] = {}  # of every entry that was walked over, by key
         self._block_keys: dict[str, set[str]] = {}
         self._owed_back: dict[str, Counter[str]] = {}
@@ -108,7 +109,7 @@ class _Verifier:
                 self._wrong(f"{row.key}: the postings sum to {total} msat instead of zero")
             self._check_content(row)
             self._kinds[row.key] = row.kind
-            if row.kind in {"reward", "mature", "reverse"}:
+            if row.kind in {"reward", "advance", "mature", "reverse"}:
                 block_hash = row.key.partition(":")[2].partition(":")[0]
                 self._block_keys.setdefault(block_hash, set()).add(row.key)
             self._add(row)
@@ -121,7 +122,7 @@ class _Verifier:
     def _add(self, row: JournalRow) -> None:
         for posting in row.postings:
             self._checked["postings"] += 1
-            balance = self._balances.get(posting.account, 0) + posting.amount
+            balance = Msat(self._balances.get(posting.account, 0) + posting.amount)
             self._balances[posting.account] = balance
             sign = {"assets": 1, "liabilities": -1}.get(posting.account.partition(":")[0], 0)
             if sign * balance < 0:
@@ -143,7 +144,7 @@ class _Verifier:
                 case "rate":
                     self._checked["rates of fees"] += 1
                     self._rewards.learn(row, memo)
-                case "mature" | "reverse":
+                case "advance" | "mature" | "reverse":
                     self._check_follow_up(row, memo)
                 case "deposit" | "transfer" | "withdrawal" | "move" | "loss" | "correction":
                     self._compare(row, _said_again(row, memo).postings)
@@ -174,18 +175,32 @@ class _Verifier:
         if reward is None or row.key != f"{row.kind}:{block_hash}:{n}":
             self._wrong(f"{row.key}: there is no reward before it")
             return
-        rewarded = ledger.Entry(reward.key, reward.kind, {}, reward.postings)
-        if row.kind == "mature":
-            self._compare(row, ledger.mature(block_hash, n, rewarded).postings)
-            return
-        was_mature = f"mature:{block_hash}:{n}" in self._kinds
-        balances = {account: Msat(amount) for account, amount in self._balances.items()}
-        made = ledger.reverse(block_hash, n, rewarded, was_mature=was_mature, balances=balances)
+        made = self._follow_up(row, memo, ledger.Entry(reward.key, reward.kind, {}, reward.postings))
         self._compare(row, made.postings)
         if memo != made.memo:
-            self._wrong(f"{row.key}: its memo names other shortfalls than the balances left")
-        owed = self._owed_back.setdefault(block_hash, Counter())
-        owed.update({account: int(short) for account, short in memo["short_msat"].items()})
+            what = "shortfalls" if row.kind == "reverse" else "amounts"
+            self._wrong(f"{row.key}: its memo names other {what} than the balances left")
+        if row.kind == "reverse":
+            owed = self._owed_back.setdefault(block_hash, Counter())
+            owed.update({account: int(short) for account, short in memo["short_msat"].items()})
+
+    def _follow_up(self, row: JournalRow, memo: Mapping[str, Any], rewarded: ledger.Entry) -> ledger.Entry:
+        """What became of a reward, derived again from the balances as they were."""
+        block_hash, n = str(memo["block"]), int(memo["n"])
+        was_mature = f"mature:{block_hash}:{n}" in self._kinds
+        key = f"advance:{block_hash}:{n}"
+        early = self._audit.entry(key) if key in self._kinds else None
+        advanced = early and ledger.Entry(early.key, early.kind, {}, early.postings)
+        if row.kind == "mature":
+            return ledger.mature(block_hash, n, rewarded, advanced)
+        if row.kind == "reverse":
+            return ledger.reverse(
+                block_hash, n, rewarded, was_mature=was_mature, balances=self._balances, advanced=advanced
+            )
+        self._checked["blocks that were credited early"] += 1
+        if was_mature or f"reverse:{block_hash}:{n}" in self._kinds:
+            self._wrong(f"{row.key}: its block had matured or was orphaned by then")
+        return advanced_again(rewarded, memo, self._balances)
 
     # -------------------------------------------------------------------------------------- the other tables
 
@@ -214,8 +229,9 @@ class _Verifier:
             if (block.state == "submitted" and block.activations) or (live and not block.activations):
                 self._wrong(f"block {block.hash}: {block.state} after {block.activations} activations")
             there = self._block_keys.pop(block.hash, set())
-            # a reward that was reversed may have matured before
+            # a reward that was reversed may have matured before, and any may have been credited early
             may = {f"mature:{block.hash}:{n}" for n in range(last if live else last + 1)}
+            may |= {f"advance:{block.hash}:{n}" for n in range(block.activations)}
             for key in sorted((expected - there) | (there - expected - may)):
                 what = "is missing" if key in expected else "should not be there"
                 self._wrong(f"block {block.hash} is {block.state}: {key} {what}")

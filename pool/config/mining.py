@@ -141,3 +141,26 @@ class RewardsConfig(Section):
     fee_bps: int = Field(default=100, ge=0, le=10_000)
     maturity_confirmations: int = Field(default=100, ge=1)
     commit: bool = True
+    credit_confirmations: int | None = Field(default=None, ge=1)
+    credit_cap_sat: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _early_credit_is_before_maturity_and_has_a_cap(self) -> RewardsConfig:
+        early, cap = self.credit_confirmations, self.credit_cap_sat
+        if early is None and cap is not None:
+            raise ValueError(
+                "credit_cap_sat caps nothing without credit_confirmations: give both, or neither"
+            )
+        if early is None:
+            return self
+        if cap is None:
+            raise ValueError(
+                "credit_confirmations needs credit_cap_sat: how much of your own money may be out for blocks"
+                " that have yet to mature, and is lost if they do not"
+            )
+        if early >= self.maturity_confirmations:
+            raise ValueError(
+                f"credit_confirmations = {early} is not before maturity: give less than"
+                f" maturity_confirmations = {self.maturity_confirmations}, or leave it out"
+            )
+        return self

@@ -9,11 +9,14 @@ An entry's key is its idempotency key: the same thing done twice is one entry.
 from __future__ import annotations
 
 from pool.ledger.blocks import (
+    advance,
+    lendable,
     mature,
     reverse,
     reward,
 )
 from pool.ledger.chart import (
+    ADVANCED,
     CHAIN_FEES,
     CORRECTIONS,
     DEPOSITS,
@@ -55,6 +58,7 @@ from pool.ledger.payments import (
 )
 
 __all__ = [
+    "ADVANCED",
     "CHAIN_FEES",
     "CORRECTIONS",
     "DEPOSITS",
@@ -76,6 +80,7 @@ __all__ = [
     "Entry",
     "Part",
     "Posting",
+    "advance",
     "batch_hold",
     "batch_release",
     "batch_settle",
@@ -83,6 +88,7 @@ __all__ = [
     "entry",
     "entry_hash",
     "hold",
+    "lendable",
     "mature",
     "memo_text",
     "miner",

@@ -1,4 +1,4 @@
-"""Entries of a block's life: rewarded, matured, and taken back when it is not in the chain (any more)."""
+"""Entries of a block's life: rewarded, credited early, matured, taken back when it is not in the chain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from payouts.money import Msat
+from pool.errors import LedgerError
 from pool.ledger.chart import (
+    ADVANCED,
     HOT,
     IMMATURE,
     ORPHAN_LOSS,
@@ -25,6 +27,7 @@ from stratum.options import POOL
 
 _MATURES_TO: Final = {IMMATURE: HOT, TREASURY_IMMATURE: TREASURY}
 """Where a coinbase's coins are once they can be spent: in the node's wallet, or under keys kept offline."""
+_WAITING: Final = frozenset({*_MATURES_TO, ADVANCED})
 _NOTHING: Final = Msat(0)
 
 
@@ -68,20 +71,97 @@ def reward(
     return entry(f"reward:{block_hash}:{n}", "reward", whole_memo, moves)
 
 
-def mature(block_hash: str, n: int, rewarded: Entry) -> Entry:
-    """The reward's coins can be spent: hot or in the treasury, and the miners' parts become available."""
+def lendable(rewarded: Entry) -> Msat:
+    """What of a reward could be credited before it matures: the miners' parts, but no more than its coins.
+
+    Miners can be given more than a block pays, out of what earlier blocks left over; it is the coins that an
+    advance is paid back from.
+    """
+    return Msat(min(sum(_parts(rewarded).values()), sum(_coins(rewarded).values())))
+
+
+def advance(
+    block_hash: str, n: int, rewarded: Entry, amount: Msat, memo: Mapping[str, object] | None = None
+) -> Entry:
+    """The miners of a block may have their parts before it matures: the pool buys so much of its coins.
+
+    Each part becomes available in the same proportion, ``floor(part * amount / sum of parts)``, and what has
+    become available of a coinbase that can still vanish is an asset by itself: the pool's exposure.
+
+    Args:
+        block_hash: display-order hex.
+        n: of the reward.
+        rewarded: the reward's entry.
+        amount: of all parts together, in msat; what is credited is less by what flooring leaves.
+        memo: what the amount follows from.
+
+    Raises:
+        LedgerError: it is more than ``lendable``, or less than nothing.
+    """
+    parts = _parts(rewarded)
+    whole = sum(parts.values())
+    if not 0 <= amount <= lendable(rewarded):
+        raise LedgerError(f"{amount} msat of block {block_hash} cannot be credited early")
     moves: list[tuple[str, int]] = []
-    for posting in rewarded.postings:
-        owner = miner_of(posting.account)
-        if posting.account in _MATURES_TO:
-            moves += [(posting.account, -posting.amount), (_MATURES_TO[posting.account], posting.amount)]
-        elif owner is not None:
-            moves += [(posting.account, -posting.amount), (miner(owner[0], "available"), posting.amount)]
+    for name, part in parts.items():
+        early = part * amount // whole
+        moves += [(miner(name, "immature"), early), (miner(name, "available"), -early)]
+    credited = -sum(move for account, move in moves if account.endswith(":available"))
+    left = credited
+    for account, coins in _coins(rewarded).items():
+        moves.append((account, -min(left, coins)))
+        left -= min(left, coins)
+    moves.append((ADVANCED, credited))
+    return entry(f"advance:{block_hash}:{n}", "advance", {**(memo or {}), "block": block_hash, "n": n}, moves)
+
+
+def _parts(rewarded: Entry) -> dict[str, int]:
+    """What a reward gave to each miner, msat."""
+    owners = [(miner_of(posting.account), posting.amount) for posting in rewarded.postings]
+    return {owner[0]: -amount for owner, amount in owners if owner is not None}
+
+
+def _coins(rewarded: Entry) -> dict[str, int]:
+    """What a block pays, msat: those of its coins first that will be at hand."""
+    there = {posting.account: int(posting.amount) for posting in rewarded.postings}
+    return {account: there[account] for account in _MATURES_TO if account in there}
+
+
+def _as_it_stands(rewarded: Entry, advanced: Entry | None) -> dict[str, int]:
+    """What an immature block's entries have moved so far, by ledger account, in a fixed order."""
+    sums: dict[str, int] = {}
+    for posting in (*rewarded.postings, *(advanced.postings if advanced else ())):
+        sums[posting.account] = sums.get(posting.account, 0) + posting.amount
+    return {account: sums[account] for account in sorted(sums) if sums[account]}
+
+
+def mature(block_hash: str, n: int, rewarded: Entry, advanced: Entry | None = None) -> Entry:
+    """The reward's coins can be spent: hot or in the treasury, and the miners' parts become available.
+
+    Args:
+        block_hash: display-order hex.
+        n: of the reward.
+        rewarded: the reward's entry.
+        advanced: the entry by which it was credited early, if it was.
+    """
+    moves = [(_MATURES_TO[account], amount) for account, amount in _coins(rewarded).items()]
+    for account, amount in _as_it_stands(rewarded, advanced).items():
+        owner = miner_of(account)
+        if account in _WAITING:
+            moves.append((account, -amount))
+        elif owner is not None and owner[1] == "immature":
+            moves += [(account, -amount), (miner(owner[0], "available"), amount)]
     return entry(f"mature:{block_hash}:{n}", "mature", {"block": block_hash, "n": n}, moves)
 
 
 def reverse(
-    block_hash: str, n: int, rewarded: Entry, *, was_mature: bool, balances: Mapping[str, Msat]
+    block_hash: str,
+    n: int,
+    rewarded: Entry,
+    *,
+    was_mature: bool,
+    balances: Mapping[str, Msat],
+    advanced: Entry | None = None,
 ) -> Entry:
     """The block is not in the chain (any more): a compensating entry for its reward.
 
@@ -94,13 +174,15 @@ def reverse(
         rewarded: the reward's entry.
         was_mature: whether it had matured.
         balances: present balances of the ledger accounts (debit positive); those that are missing are zero.
+        advanced: the entry by which it was credited early, if it was.
     """
     moves: list[tuple[str, int]] = []
-    short: dict[str, str] = {}
-    for posting in rewarded.postings:
-        owner = miner_of(posting.account)
-        account = _where_now(posting.account, owner, was_mature=was_mature)
-        back = -posting.amount
+    short: dict[str, int] = {}
+    # maturing has ended an advance: coins and parts are where they would be without it
+    for posted, amount in _as_it_stands(rewarded, None if was_mature else advanced).items():
+        owner = miner_of(posted)
+        account = _where_now(posted, owner, was_mature=was_mature)
+        back = -amount
         if account == ORPHAN_LOSS:
             continue
         if account.startswith("liabilities:"):
@@ -108,10 +190,11 @@ def reverse(
         elif account.startswith("assets:"):
             back = -min(-back, balances.get(account, 0))
         moves.append((account, back))
-        if owner is not None and back != -posting.amount:
-            short[owner[0]] = str(-posting.amount - back)
+        if owner is not None and back != -amount:
+            short[owner[0]] = short.get(owner[0], 0) - amount - back
     moves.append((ORPHAN_LOSS, -sum(amount for _, amount in moves)))
-    memo = {"block": block_hash, "n": n, "was_mature": was_mature, "short_msat": short}
+    kept = {name: str(amount) for name, amount in short.items()}
+    memo = {"block": block_hash, "n": n, "was_mature": was_mature, "short_msat": kept}
     return entry(f"reverse:{block_hash}:{n}", "reverse", memo, moves)
 
 

@@ -10,6 +10,7 @@ from stratum.options import POOL
 
 IMMATURE: Final = "assets:immature"
 TREASURY_IMMATURE: Final = "assets:immature_treasury"
+ADVANCED: Final = "assets:advanced"
 HOT: Final = "assets:hot"
 TREASURY: Final = "assets:treasury"
 LIGHTNING: Final = "assets:lightning"
@@ -27,7 +28,7 @@ LOSSES: Final = "expense:losses"
 
 Part = Literal["immature", "available", "held"]
 PARTS: Final[tuple[Part, ...]] = ("immature", "available", "held")
-_ASSETS: Final = frozenset({IMMATURE, TREASURY_IMMATURE, HOT, TREASURY, LIGHTNING})
+_ASSETS: Final = frozenset({IMMATURE, TREASURY_IMMATURE, ADVANCED, HOT, TREASURY, LIGHTNING})
 _SAID: Final = frozenset({DEPOSITS, WITHDRAWN, CORRECTIONS, TRANSFERS, LOSSES})  # by the operator
 _FIXED: Final = _ASSETS | _SAID | {RESERVE, POOL_FEE, ROUTING, CHAIN_FEES, ORPHAN_LOSS}
 _RESIDUAL: Final = re.compile(r"liabilities:residual(:[a-z+]+)?")

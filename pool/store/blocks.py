@@ -148,6 +148,15 @@ class BlockTable:
             not_before_ms,
         )
 
+    def to_advance(self, depth: int) -> Sequence[Block]:
+        """Immature blocks with so many confirmations that were not credited early, lowest first."""
+        return self._select(
+            "WHERE state = 'immature' AND confirmations >= ? AND NOT EXISTS"
+            " (SELECT 1 FROM journal WHERE key = 'advance:' || block.hash || ':' || (activations - 1))"
+            " ORDER BY height, found_id",
+            depth,
+        )
+
     def _select(self, clause: str, *values: str | int) -> list[Block]:
         # the clauses are this module's own constants
         rows = self._connection.execute(f"SELECT {_COLUMNS} FROM block {clause}", values)  # noqa: S608

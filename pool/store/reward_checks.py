@@ -77,6 +77,15 @@ class RewardChecks:
                 (journal_id, json.dumps(list(differences)), now_ms),
             )
 
+    def right(self, key: str) -> bool | None:
+        """Whether a reward was right when it was counted again; None while it has not been."""
+        row = self._connection.execute(
+            "SELECT differences = '[]' FROM reward_check JOIN journal ON journal.id = journal_id"
+            " WHERE key = ?",
+            (key,),
+        ).fetchone()
+        return None if row is None else bool(row[0])
+
     def counts(self) -> tuple[int, int]:
         """How many rewards and slices were counted again, and how many of them were not right."""
         row: tuple[int, int] = self._connection.execute(
