@@ -11,11 +11,12 @@ from twisted.internet.defer import Deferred
 
 from payouts.limits import Limits
 from payouts.money import Msat
-from payouts.outbound import Fetched, NotFetched
+from payouts.outbound import Fetched
+from payouts.places import NotFetched
 from payouts.pusher import Pushes, PushOptions
 from payouts.sender import Sender, SenderOptions
 from payouts.values import PaymentState, Ruling
-from tests.payouts.fakes import TERMS, Life, Mortal, Plan
+from tests.payouts.fakes import TERMS, Plan
 from tests.payouts.invoices import Draft, payment_hash, write
 from tests.payouts.test_sender import START, House
 
@@ -41,8 +42,7 @@ class Service:
     asked: list[str] = attrs.Factory(list)
     waiting: list[Deferred[None]] | None = None
 
-    async def fetch(self, url: str, method: bytes = b"GET") -> Fetched | NotFetched:
-        assert method == b"GET"
+    async def fetch(self, url: str) -> Fetched | NotFetched:
         self.asked.append(url)
         if self.waiting is not None:
             turn: Deferred[None] = Deferred()
@@ -80,15 +80,13 @@ class PushHouse(House):
     def __attrs_post_init__(self) -> None:
         self.service = Service(lambda: self.time.now_ms() // 1000)
 
-    def pushes(self, book: object | None = None) -> Pushes:
-        return Pushes(book or self.book, self.service, PushOptions(THRESHOLD))  # type: ignore[arg-type]
+    def pushes(self) -> Pushes:
+        return Pushes(self.book, self.service, PushOptions(THRESHOLD))
 
-    def pusher(self, life: Life | None = None, **options: object) -> Sender:
+    def pusher(self, **options: object) -> Sender:
         settings = attrs.evolve(SenderOptions(TERMS), **options)  # type: ignore[arg-type]
-        real = (self.book, self.inbox, self.node)
-        book, inbox, node = real if life is None else tuple(Mortal(each, life) for each in real)
         clock, now_ms = self.time.clock, self.time.now_ms
-        sender = Sender(book, inbox, node, clock, now_ms, settings, self.pushes(book))
+        sender = Sender(self.book, self.inbox, self.node, clock, now_ms, settings, self.pushes())
         self.payers.append(sender)
         sender.start()
         return sender
@@ -250,24 +248,3 @@ def test_services_that_never_answer_do_not_keep_claims_waiting(house: PushHouse)
     house.file(account="bob")
     house.time.pass_s(0.5)
     assert house.state() is PaymentState.SETTLED
-
-
-@pytest.mark.parametrize("plan", [Plan.PAY, Plan.REFUSE, Plan.LOSE_ANSWER, Plan.IGNORE])
-@pytest.mark.parametrize("steps", range(0, 130, 3))
-def test_after_a_crash_at_any_step_of_a_push_the_money_left_once_or_came_back(plan: str, steps: int) -> None:
-    house = PushHouse()
-    house.book.lightning_addresses["alice"] = "alice@ln.example.com"
-    house.node.plan = plan
-    house.pusher(Life(steps + {Plan.PAY: 0, Plan.REFUSE: 1}.get(plan, 2)))
-    house.time.pass_s(8)
-    house.stop()
-    if plan == Plan.IGNORE:
-        house.node.plan = Plan.PAY
-    house.pusher()
-    house.time.pass_s(80, step_s=0.2)
-    house.stop()
-    if plan == Plan.REFUSE:
-        assert (house.book.balances["alice"], house.sent()) == (START, 0)
-    else:
-        assert house.book.balances["alice"] == START - house.sent()
-        assert len(house.node.paid) == 1

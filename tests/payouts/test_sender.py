@@ -467,29 +467,6 @@ def test_a_locked_book_is_tried_again(house: House) -> None:
 # -------------------------------------------------------------------------------------------------- crashes
 
 
-@pytest.mark.parametrize("plan", [Plan.PAY, Plan.REFUSE, Plan.LOSE_ANSWER, Plan.IGNORE])
-@pytest.mark.parametrize("steps", range(60))
-def test_after_a_crash_at_any_step_the_money_left_once_or_came_back(plan: str, steps: int) -> None:
-    house = House()
-    house.node.plan = plan
-    house.file()
-    house.mortal_payer(Life(steps))
-    house.time.pass_s(2)
-    held = house.book.balances["alice"]
-    assert held in {START, START - HELD, START - COST}
-    house.stop()
-    if plan == Plan.IGNORE:
-        house.node.plan = Plan.PAY
-    house.payer()
-    house.time.pass_s(3)
-    house.time.pass_s(70)
-    if plan == Plan.REFUSE:
-        assert (house.book.balances["alice"], house.node.paid) == (START, {})
-    else:
-        assert (house.book.balances["alice"], house.node.paid) == (START - COST, {HASH: COST})
-    house.stop()
-
-
 @pytest.mark.parametrize("steps", range(40))
 def test_a_payer_that_crashes_again_and_again_still_pays_once(steps: int) -> None:
     house = House()

@@ -14,7 +14,7 @@ from payouts.onchain.wallet import Draft, NotEnough, TxOutput
 from payouts.values import BatchState, Output
 from tests.contracts.book import ADDRESS_A, ADDRESS_B
 from tests.payouts.fake_book import FakeBook
-from tests.payouts.fakes import Life, Mortal, Time, result_of
+from tests.payouts.fakes import Time, result_of
 
 CHANGE = "bcrt1qchange"
 OPTIONS = BatcherOptions(threshold=Sat(50_000), fee_rate_msat_vb=2000, confirmations=3, interval_s=600)
@@ -238,26 +238,3 @@ def test_it_runs_by_itself_and_outlives_a_node_that_is_down(house: House) -> Non
     assert house.state() is BatchState.SETTLED
     batcher.stop()
     assert not house.time.clock.getDelayedCalls()
-
-
-@pytest.mark.parametrize("steps", range(40))
-def test_after_a_crash_at_any_step_everybody_is_paid_once(steps: int) -> None:
-    house = House()
-    life = Life(steps)
-    dying = Batcher(
-        Mortal(house.book, life),
-        Mortal(house.wallet, life),
-        house.time.clock,
-        house.time.now_ms,
-        OPTIONS,
-    )
-    dying.start()
-    house.time.pass_s(30, step_s=5)
-    dying.stop()
-    for depth in (0, 3, 3):
-        house.look()
-        house.wallet.bury(depth)
-    house.look()
-    assert house.wallet.paid_out() == 130_000
-    assert house.book.balances == {ADDRESS_A: 500, ADDRESS_B: 0, "alice": 10**9}
-    assert {batch.state for batch in house.book.batches.values()} == {BatchState.SETTLED}
