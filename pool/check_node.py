@@ -11,6 +11,8 @@ from pool.chain.node import ChainRefused, ChainUnavailable, WrongCredentials
 from pool.chain.rpc import Rpc
 from pool.config import Config, NodeLink
 from pool.errors import ChainError, ConfigError
+from pool.pots import pays_for_fees
+from pool.rewards.fpps import FEE_BLOCKS
 
 
 def attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
@@ -23,6 +25,8 @@ def attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
         roles = ("front", "book", "payer") if number == 0 else ("front", "book")
         tried += [(f"{name} as {role}", node(config, role, reactor, number)) for role in roles]
         tried.append((f"{name}'s work", work(config, reactor, number)))
+        if pays_for_fees(config):
+            tried.append((f"{name}'s fees", fees(config, reactor, number)))
     if len(links) > 1:
         tried.append(("nodes together", together(config, reactor)))
     return tried
@@ -93,6 +97,29 @@ async def work(config: Config, reactor: Any, number: int = 0) -> str:
         end()
     news = "and blocks are published" if end is not None else "but no blocks are published (zmqpubhashblock)"
     return f"a template of {len(template.transactions)} transactions at height {template.height}, {news}"
+
+
+async def fees(config: Config, reactor: Any, number: int = 0) -> str:
+    """Ask as the book for what FPPS is worked out from: the fees of the newest block and of the oldest.
+
+    Raises:
+        PoolError: it may not ask, or the node has not kept them.
+    """
+    asked = BitcoindNode(_rpc(config, "book", reactor, number))
+    try:
+        info = await asked.chain_info()
+        newest = await asked.block_fees(info.best_hash)
+        oldest = max(1, info.height + 1 - FEE_BLOCKS)
+        if info.height > oldest:
+            await asked.block_fees(await asked.hash_at(oldest))
+    except WrongCredentials as error:
+        raise ConfigError(f"{error}: docs/operations.md has the lines for bitcoin.conf") from None
+    except ChainError as error:
+        raise ConfigError(
+            f'scheme = "fpps" needs the fees of the last {FEE_BLOCKS} blocks, and shares wait without them:'
+            f" {error}"
+        ) from None
+    return f"the last {FEE_BLOCKS} blocks are there, the newest brought {newest.fees:,} sat"
 
 
 async def together(config: Config, reactor: Any) -> str:

@@ -54,6 +54,8 @@ class Chain:
         self.blocks = {genesis.hash: genesis}
         self.active = [genesis]
         self.mempool: list[bytes] = []
+        self.fees: dict[str, int] = {}  # sat, of blocks with transactions
+        self.forbidden: set[str] = set()  # calls that nobody may make
         self.rules = ["csv", "!segwit", "taproot"]
         self.silent = False
         self.proposed = 0
@@ -157,6 +159,7 @@ class Chain:
             coinbase, rest = split_coinbase(raw)
             word = self._judge(raw[:80], coinbase, rest)
             if word is None:
+                self.fees[block_hash] = 100 * len(self.mempool)
                 self.mempool.clear()
                 self._append(block_hash, raw)
             return word

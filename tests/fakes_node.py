@@ -83,6 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(401, b"", "text/html")
             return
         request = json.loads(body)
+        if request["method"] in self.server.chain.forbidden:
+            self._answer(403, b"", "text/html")
+            return
         result, error = None, None
         try:
             result = self._call(request["method"], request["params"])
@@ -107,6 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             "submitblock": self._submit,
             "getblockheader": self._header,
             "getblock": self._block,
+            "getblockstats": self._stats,
             "getbestblockhash": lambda: chain.tip.hash,
             "getblockcount": lambda: chain.tip.height,
             "getblockhash": self._hash,
@@ -147,6 +151,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _block(self, block_hash: str, _verbosity: int) -> Any:
         return self._entry(block_hash).raw.hex()
+
+    def _stats(self, block_hash: str, wanted: list[str]) -> Any:
+        entry, fees = self._entry(block_hash), self.server.chain.fees
+        known = {"blockhash": entry.hash, "height": entry.height, "totalfee": fees.get(block_hash, 0)}
+        return {name: known[name] for name in wanted}
 
     def _hash(self, height: int) -> Any:
         for entry in self.server.chain.active:

@@ -105,7 +105,7 @@ class BookRole:
     def _tell_reserve(self, metrics: BookMetrics, books: LedgerStore) -> None:
         height = 0 if self._tip is None else self._tip.height
         reserve = reserve_of(self._context.config, books.balances(), height, books.rates.newest())
-        if reserve is not None:
+        if reserve is not None and not reserve.waits:
             metrics.reserve(reserve.left, reserve.ruin)
 
     def _watch_over(self, connection: sqlite3.Connection) -> None:

@@ -14,13 +14,16 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from payouts import errors as payout_errors
+from payouts.money import Sat
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role, rpcs_for_role, wallet_call
+from pool.chain.block import block_hash
 from pool.chain.node import (
     Accepted,
+    BlockFees,
+    BookNode,
     ChainRefused,
     ChainUnavailable,
     MiningNode,
-    Node,
     Refused,
     SubmitResult,
     Unanswered,
@@ -30,7 +33,8 @@ from pool.chain.node import (
 from pool.chain.rpc import CookieFile, Credentials, Rpc, UserPassword
 from pool.config import NodeConfig, NodeLink, NodeUser
 from pool.errors import ChainError, ConfigError
-from tests.contracts.node import Backstage, NodeContract, now
+from stratum.units import Height
+from tests.contracts.node import Backstage, NodeContract, now, solved
 from tests.fakes_node import EASY, PASSWORD, USER, StandIn
 from tests.fakes_reactor import InlineReactor
 from tests.pool.chain_samples import GENESIS, GENESIS_HASH
@@ -241,7 +245,7 @@ def test_closing_a_node_that_was_never_asked_does_nothing(stand_in: StandIn) -> 
 
 
 @contextmanager
-def answering(body: bytes, status: int = 200, content_type: str = "application/json") -> Iterator[Node]:
+def answering(body: bytes, status: int = 200, content_type: str = "application/json") -> Iterator[BookNode]:
     """A server that answers everything with the same bytes."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -324,6 +328,31 @@ def test_a_node_that_answers_with_another_header_is_not_believed() -> None:
         assert (header.prev_hash, header.confirmations) == ("", 9)
         with pytest.raises(ChainUnavailable, match="another"):
             now(node.header("ab" * 32))
+
+
+def test_what_a_block_brought_in_fees_is_told_with_its_place_in_the_chain(stand_in: StandIn) -> None:
+    node = BitcoindNode(rpc(stand_in))
+    for _ in range(3):
+        stand_in.chain.add_transaction()
+    block = solved(now(node.template(None)))
+    assert now(node.submit(block.hex())) == Accepted()
+    found = now(node.block_fees(block_hash(block)))
+    assert found == BlockFees(block_hash(block), Height(600), stand_in.chain.active[0].hash, Sat(300))
+    assert now(node.hash_at(600)) == found.hash
+    assert now(node.block_fees(found.prev_hash)).fees == 0
+    with pytest.raises(ChainUnavailable, match="does not know block abab"):
+        now(node.block_fees("ab" * 32))
+    with pytest.raises(ChainRefused, match="out of range"):
+        now(node.hash_at(601))
+
+
+@pytest.mark.parametrize("fees", ["0.5", '"7"', "true", "null"])
+def test_fees_that_are_no_whole_satoshis_are_not_believed(fees: str) -> None:
+    header = f'"hash": "{GENESIS_HASH}", "height": 5, "confirmations": 9, "time": 1231006505'
+    stats = f'"blockhash": "{GENESIS_HASH}", "totalfee": {fees}'
+    body = f'{{"result": {{{header}, {stats}}}, "error": null, "id": 1}}'.encode()
+    with answering(body) as node, pytest.raises(ChainUnavailable, match="getblockstats"):
+        now(node.block_fees(GENESIS_HASH))
 
 
 def test_a_node_that_answers_with_another_block_is_not_believed() -> None:

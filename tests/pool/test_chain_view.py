@@ -9,7 +9,15 @@ import attrs
 import pytest
 
 from payouts.money import Sat
-from pool.chain.node import BookNode, ChainInfo, ChainRefused, ChainUnavailable, CoinbaseOutput, HeaderInfo
+from pool.chain.node import (
+    BlockFees,
+    BookNode,
+    ChainInfo,
+    ChainRefused,
+    ChainUnavailable,
+    CoinbaseOutput,
+    HeaderInfo,
+)
 from pool.chain.view import ManyNodes
 from stratum.units import Height
 from tests.contracts.node import now
@@ -47,6 +55,14 @@ class Fake:
         if self.down or self.pruned:
             raise ChainRefused(-1, f"{self.name} has no such block data")
         return PAID
+
+    async def hash_at(self, height: int) -> str:
+        return self.tip
+
+    async def block_fees(self, block_hash: str) -> BlockFees:
+        if self.down or self.pruned:
+            raise ChainRefused(-1, f"{self.name} has no such block data")
+        return BlockFees(block_hash, Height(50), "00" * 32, Sat(7))
 
 
 def view(*nodes: Fake) -> ManyNodes:
@@ -124,3 +140,11 @@ def test_a_coinbase_is_read_from_whichever_node_has_its_data() -> None:
     assert now(view(Fake("pruned", pruned=True), Fake("whole")).block_outputs(HASH)) == PAID
     with pytest.raises(ChainRefused, match="pruned"):
         now(view(Fake("pruned", pruned=True), Fake("down", down=True)).block_outputs(HASH))
+
+
+def test_fees_are_told_by_whichever_node_has_the_block_and_heights_by_the_one_that_speaks() -> None:
+    seen = view(Fake("pruned", pruned=True, tip="bb"), Fake("whole"))
+    assert now(seen.block_fees(HASH)).fees == 7
+    assert now(seen.hash_at(50)) == "bb"
+    with pytest.raises(ChainRefused, match="pruned has no"):
+        now(view(Fake("pruned", pruned=True), Fake("down", down=True)).block_fees(HASH))

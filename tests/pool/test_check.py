@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -101,6 +102,21 @@ def test_work_is_tried_and_what_forbids_it_is_named(node: StandIn, tmp_path: Pat
     says(check_node.work(config, InlineReactor()), "a template of 0 transactions", "zmqpubhashblock", ok=True)
     node.chain.rules = ["!segwit", "!covenants"]
     says(check_node.work(config, InlineReactor()), "no work is to be had", "'!covenants'")
+
+
+def test_a_pool_that_pays_for_fees_at_once_needs_a_node_that_tells_them(
+    node: StandIn, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, node.url, rewards={"scheme": "fpps", "reserve_sat": 5})
+    tried_there = check_node.attempts(config, InlineReactor())
+    names = [what for what, attempt in tried_there if not cast(Coroutine[Any, Any, str], attempt).close()]
+    assert "node's fees" in names
+    # this node's chain begins at 599, as if what is older were pruned
+    says(check_node.fees(config, InlineReactor()), 'scheme = "fpps" needs the fees of the last 144', "range")
+    node.chain.active = [attrs.evolve(node.chain.tip, height=height) for height in (1, 2)]
+    says(check_node.fees(config, InlineReactor()), "144 blocks are there, the newest brought 0 sat", ok=True)
+    node.chain.forbidden = {"getblockstats"}
+    says(check_node.fees(config, InlineReactor()), "forbids getblockstats", "role book", "docs/operations.md")
 
 
 def test_a_second_node_is_tried_and_compared_and_names_its_own_section(node: StandIn, tmp_path: Path) -> None:

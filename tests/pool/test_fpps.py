@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -19,14 +20,16 @@ from pool.config import parse
 from pool.crediting import Crediting
 from pool.errors import ConfigError, LedgerError
 from pool.pots import pays_for_fees, policies_of
-from pool.recheck import counted_again
+from pool.recheck import Counting, Rechecker, counted_again
 from pool.reserve import reserve_of
 from pool.rewards.fpps import FEE_BLOCKS, FEE_TRIM, Rate, fee_part
 from pool.rewards.policy import Policy, Scheme, policy_of
 from pool.rewards.pps import PaidKind, pay
 from pool.rewards.recount import PaidShare, mean_again, paid_again
 from pool.store.database import connect
+from pool.store.flows import FlowReader
 from pool.store.rates import rate_entry
+from pool.store.reward_checks import RewardChecks
 from pool.store.shares import ShareStore
 from pool.store.windows import ShareWindows
 from pool.verify import verify
@@ -243,6 +246,36 @@ def test_what_was_tampered_with_is_named_by_the_audit_and_by_the_second_count(po
     pool.books.execute(
         "UPDATE posting SET amount_msat = amount_msat - 1 WHERE account LIKE '%:ann:available'"
     )
+
+
+def test_each_paid_slice_is_counted_again_in_its_turn_and_one_millisatoshi_stops_payments(pool: Pool) -> None:
+    know(pool, *[rate(height) for height in range(100, 104)])
+    for height in range(100, 104):
+        add(pool, share("ann", height), share("bob", height))
+        book(pool).step()
+
+    async def at_once(counting: Counting, directory: Path, key: str) -> Sequence[str]:
+        return counting(directory, key)
+
+    def step() -> str | None:
+        """A step of a book that was just started."""
+        asyncio.run(Rechecker(pool.directory, pool.books, lambda: NOW_MS, at_once).step())
+        return FlowReader(pool.books).stopped()
+
+    checks = RewardChecks(pool.books)
+    assert [step(), step(), checks.counts()] == [None, None, (2, 0)]
+    pool.books.execute("DROP TRIGGER posting_is_final")
+    wrong = "UPDATE posting SET amount_msat = amount_msat {} WHERE id = (SELECT max(id) - 1 FROM posting)"
+    pool.books.execute(wrong.format("+ 1"))
+    assert step() is None
+    stopped = step()
+    assert stopped is not None
+    assert stopped.startswith("shares:fpps:6 does not pay what its shares say: shares:fpps:6: liabilities:")
+    assert checks.counts() == (4, 1)
+    pool.books.execute("UPDATE breaker SET resumed_ms = 1")
+    assert [step(), checks.counts()] == [None, (4, 1)]
+    assert counted_again(pool.directory, "shares:fpps:77") == ["shares:fpps:77: there are no such shares"]
+    pool.books.execute(wrong.format("- 1"))
 
 
 def test_a_long_log_is_paid_in_slices_that_end_where_a_rate_is_missing(

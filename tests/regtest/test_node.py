@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -17,9 +18,12 @@ from pool.chain.coinbase import Payee, root_from_branch, sha256d
 from pool.chain.node import Accepted, ChainUnavailable, MiningNode, SubmitResult, Unanswered, WrongCredentials
 from pool.chain.rpc import Rpc, UserPassword
 from pool.jobs import Settings
+from pool.rates import RateBook
 from pool.regtest.bitcoind import Bitcoind
 from pool.regtest.fetch import Tools
 from pool.regtest.processes import wait_until
+from pool.store.database import connect
+from pool.store.ledger import LedgerStore
 from pool.work import Work
 from stratum.jobs import Job
 from stratum.ports import Solution
@@ -93,6 +97,45 @@ def test_a_call_outside_the_role_s_rights_says_so(network: Network) -> None:
 
     with pytest.raises(WrongCredentials, match="forbids sendtoaddress"):
         now(rpc.call("sendtoaddress", network.address, 1, wallet=BANK))
+
+
+def test_the_book_learns_what_blocks_bring_in_fees_and_a_reorganisation_changes_no_rate(
+    network: Network, tmp_path: Path
+) -> None:
+    login = network.bitcoind.logins["book"]
+    user = UserPassword("book", login.user, login.password)
+    node = BitcoindNode(Rpc(network.bitcoind.url, user, InlineReactor()))
+    network.bitcoind.mine(1, network.address)
+    for _ in range(3):
+        network.add_transaction()
+    (tip,) = network.bitcoind.mine(1, network.address)
+    paid = network.bitcoind.rpc("getblock", tip, 2)["tx"][0]["vout"]
+    height = network.bitcoind.rpc("getblockcount")
+    subsidy = 5_000_000_000 >> height // 150
+    fees = round(sum(output["value"] for output in paid) * 100_000_000) - subsidy
+    assert fees > 0
+
+    with closing(connect(tmp_path, "ledger")) as books:
+        store = LedgerStore(books)
+        rates = RateBook(store, node, lambda: 1)
+        assert now(rates.step(now(node.chain_info()), (), ahead=True)) == 1
+        rate = store.rates.get(height + 1)
+        assert rate is not None
+        assert (rate.after, len(rate.fees), rate.fees[-2:]) == (tip, min(144, height), (0, fees))
+
+        network.bitcoind.rpc("invalidateblock", tip)
+        try:
+            network.grow()  # without the transactions
+            assert now(rates.step(now(node.chain_info()), (), ahead=True)) == 0
+            assert store.rates.get(height + 1) == rate
+            network.grow()
+            assert now(rates.step(now(node.chain_info()), (), ahead=True)) == 1
+            after = store.rates.get(height + 2)
+            assert after is not None
+            assert after.fees[-3:] == (0, 0, 0)
+        finally:
+            network.bitcoind.rpc("reconsiderblock", tip)
+            network.bitcoind.mine(2, network.address)
 
 
 class Bench:
