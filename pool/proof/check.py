@@ -1,0 +1,137 @@
+"""Everything that a statement or a receipt claims, checked with nothing but it and the hash of the block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+from pool.errors import ProofError
+from pool.proof.blockproof import BlockProof, Coinbase, coinbase_of, has_work, holds
+from pool.proof.check_division import check_division
+from pool.proof.check_shares import check_shares
+from pool.proof.commitment import Commitment, find
+from pool.proof.document import intact, read
+from pool.proof.findings import Finding, Verdict, proven, unproven, wrong
+from pool.proof.merkle import included
+from pool.proof.record import leaf
+from pool.proof.statement import Receipt, Statement
+from pool.rewards.policy import AT_ONCE
+
+
+def check_text(text: str, block_hash: str) -> Verdict:
+    """Read a document and check it.
+
+    Args:
+        text: of the file.
+        block_hash: of the block that it is about, display-order hex, from somebody else than the pool.
+
+    Raises:
+        ProofError: it cannot be read.
+    """
+    findings = check(read(text), block_hash).findings
+    if not intact(text):
+        findings = (
+            *findings,
+            wrong("document", "it was changed after it was written: its checksum is another"),
+        )
+    return Verdict(findings)
+
+
+def check(document: Statement | Receipt, block_hash: str) -> Verdict:
+    """Check everything that can be; see ``check_text``."""
+    match document:
+        case Statement():
+            return Verdict(tuple(_statement(document, block_hash)))
+        case Receipt():
+            return Verdict(tuple(_receipt(document, block_hash)))
+        case _:
+            assert_never(document)
+
+
+def _statement(statement: Statement, block_hash: str) -> Iterator[Finding]:
+    coinbase = _coinbase(statement.block)
+    yield from _block(statement.block, coinbase, block_hash)
+    yield from _commitment(statement.commitment, coinbase)
+    yield from check_division(statement, coinbase)
+    yield from check_shares(statement)
+    yield from _limits(statement)
+
+
+def _receipt(receipt: Receipt, block_hash: str) -> Iterator[Finding]:
+    coinbase = _coinbase(receipt.block)
+    yield from _block(receipt.block, coinbase, block_hash)
+    yield from _commitment(receipt.commitment, coinbase)
+    share, about = receipt.share, f"share {receipt.share.id}"
+    try:
+        root = included(share.id - 1, receipt.commitment.size, leaf(share), receipt.path)
+    except ProofError as error:
+        yield wrong(about, str(error))
+        return
+    if root != receipt.commitment.root:
+        yield wrong(about, "its record is not the one in the log that the block fixed")
+        return
+    yield proven(
+        about,
+        f"it is in the log that the block fixed: of {share.account!r}, worker {share.worker!r}, pot"
+        f" {share.pot!r}, for height {share.height}, target {share.target.hex()}",
+    )
+    yield unproven(about, "what it was paid: a statement of a block that it counts for says so")
+
+
+def _coinbase(block: BlockProof) -> Coinbase | None:
+    try:
+        return coinbase_of(block)
+    except ProofError:
+        return None
+
+
+def _block(block: BlockProof, coinbase: Coinbase | None, block_hash: str) -> Iterator[Finding]:
+    faults: list[str] = []
+    if block.hash != block_hash.lower():
+        faults.append(f"the document is about block {block.hash}, and not about {block_hash.lower()}")
+    if not has_work(block):
+        faults.append("its header does not meet its own difficulty: it was never mined")
+    if not holds(block):
+        faults.append("the coinbase is not the one of this block")
+    if coinbase is None:
+        faults.append("what is given as its coinbase is none")
+    yield from (wrong("block", fault) for fault in faults)
+    if not faults and coinbase is not None:
+        yield proven("block", f"{block.hash} at height {coinbase.height} has this coinbase")
+
+
+def _commitment(commitment: Commitment, coinbase: Coinbase | None) -> Iterator[Finding]:
+    digests: Sequence[bytes] = find(coinbase.outputs) if coinbase else ()
+    if len(digests) != 1:
+        what = "none: it fixes nothing" if not digests else f"{len(digests)}: one alone would fix something"
+        yield wrong("commitment", f"the block's coinbase carries {what}")
+    elif digests[0] != commitment.digest:
+        yield wrong("commitment", "this is not the one whose hash the block's coinbase carries")
+    else:
+        yield proven(
+            "commitment",
+            f"the block fixes shares 1 to {commitment.size}, all policies so far, and the journal up to entry"
+            f" {commitment.journal}",
+        )
+
+
+def _limits(statement: Statement) -> Iterator[Finding]:
+    """What one miner cannot see."""
+    account = statement.account
+    yield unproven(
+        "shares",
+        f"that none of {account!r} is missing: {statement.counted} are counted;"
+        " compare that with what your machines count, and with your receipts",
+    )
+    yield unproven(
+        "others",
+        "that the shares of other accounts were really mined: only who has the whole log can count them"
+        " (`sluice ledger verify`), and a share that the pool made up looks like any other",
+    )
+    yield unproven(
+        "sums",
+        f"that everybody is shown the same division, whose root is {statement.sums.hash.hex()}: compare it"
+        " with other miners; the pool's journal has it, which its next block fixes",
+    )
+    if any(part.policy.scheme in AT_ONCE for part in statement.claims.parts):
+        yield unproven("paid at once", "what shares were paid before the block was found is not part of it")
