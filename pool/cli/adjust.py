@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from payouts.money import Msat
+from payouts.money import Msat, to_msat
 from pool.adjustments import ACCOUNTS, NOTHING, Adjustment, Kind
 from pool.cli.books import Amount
 from pool.cli.common import (
@@ -23,6 +23,7 @@ from pool.cli.common import (
     why_option,
 )
 from pool.errors import LedgerError, PoolError
+from pool.pots import declared_reserve
 from pool.store import database
 from pool.store.adjusting import AdjustmentDesk
 
@@ -63,7 +64,8 @@ def withdraw(
 ) -> None:
     """Book money that the operator takes out, such as the fee.
 
-    No more than is the pool's own and not needed for what miners can withdraw now.
+    No more than is the pool's own and not needed for what miners can withdraw now, nor declared as the
+    reserve that shares are paid from at once (rewards.reserve_sat).
     """
     _book(Adjustment(Kind.WITHDRAWAL, reference, asset, amount_sat, why), config_path, as_json=as_json)
 
@@ -133,11 +135,13 @@ def correct(
 
 
 def _book(said: Adjustment, config_path: Path, *, as_json: bool) -> None:
-    directory = load(config_path).store.directory
+    config = load(config_path)
+    directory, declared = config.store.directory, declared_reserve(config)
+    reserve = NOTHING if declared is None else to_msat(declared[1])
     open_file(directory, "ledger").close()  # a slip in --config shall not make empty books
     with closing(database.connect(directory, "ledger")) as connection:
         try:
-            booked = AdjustmentDesk(connection).book(said, now_ms())
+            booked = AdjustmentDesk(connection, reserve).book(said, now_ms())
         except LedgerError as error:
             raise PoolError(f"nothing was booked: {error}") from error
 

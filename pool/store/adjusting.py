@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from payouts.money import MSAT_PER_SAT, Msat
+from payouts.money import MSAT_PER_SAT, NOTHING, Msat
 from pool import ledger
 from pool.adjustments import ACCOUNTS, Adjustment, Kind, booked
 from pool.errors import LedgerError
@@ -21,10 +21,12 @@ class AdjustmentDesk:
 
     Args:
         connection: the books, opened to write.
+        declared: the reserve that the operator has promised to stand behind shares that are paid at once.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, declared: Msat = NOTHING) -> None:
         self._connection = connection
+        self._declared = declared
         self._store = LedgerStore(connection)
 
     def book(self, said: Adjustment, now_ms: int) -> bool:
@@ -42,10 +44,13 @@ class AdjustmentDesk:
                 self._refuse_promised(said)
             return self._store.post(entry, now_ms)
 
+    def reserve(self) -> Msat:
+        """What stands behind shares that are paid at once: as declared, and what blocks brought beyond it."""
+        return Msat(max(0, self._declared - self._store.balance(ledger.RESERVE)))
+
     def own(self) -> Msat:
         """What an operator may take out: no more than equity beyond the reserve, or than nobody claims."""
-        balances = self._store.balances()
-        reserve = max(0, -balances.get(ledger.RESERVE, 0))
+        balances, reserve = self._store.balances(), self.reserve()
         equity = -reserve + sum(
             amount for account, amount in balances.items() if account.startswith(("assets:", "liabilities:"))
         )
@@ -84,6 +89,9 @@ class AdjustmentDesk:
                 f" way: {said.leaves} are too much"
             )
         if said.kind is Kind.WITHDRAWAL and said.amount > (own := self.own()):
+            reserve = self.reserve()
+            behind = f", or the reserve of {reserve} msat that shares are paid from" if reserve else ""
             raise LedgerError(
                 f"only {own} msat are the pool's own and not needed for what it owes: the rest is the miners'"
+                + behind
             )

@@ -85,3 +85,17 @@ def test_the_reserve_of_a_pool_that_pays_shares_at_once_stays(pool: Pool) -> Non
     moves = [(ledger.RESERVE, -400), (ledger.POOL_FEE, 400)]
     pool.store.post(ledger.entry("x", "x", {}, moves), NOW_MS)
     assert desk.own() == before - 400
+
+
+def test_a_declared_reserve_that_was_booked_as_a_deposit_stays_as_far_as_it_is_not_used(pool: Pool) -> None:
+    own = AdjustmentDesk(pool.books).own()
+    pool.store.post(ledger.deposit("reserve", "hot", Msat(1_000_000)), NOW_MS)
+    desk = AdjustmentDesk(pool.books, Msat(1_000_000))
+    assert desk.own() == own
+    paid = [(ledger.RESERVE, 300_000), (ledger.miner("ann", "available"), -300_000)]
+    pool.store.post(ledger.entry("x", "x", {}, paid), NOW_MS)
+    assert (desk.reserve(), desk.own()) == (700_000, own)
+    most = attrs.evolve(OUT, asset="hot", amount=Msat(own + 1))
+    with pytest.raises(LedgerError, match="or the reserve of 700000 msat that shares are paid from"):
+        desk.book(most, NOW_MS)
+    assert AdjustmentDesk(pool.books).book(most, NOW_MS)  # whoever declares less may take the difference
