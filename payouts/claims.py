@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-from payouts import lnurl
+from payouts import lnurl, notices
 from payouts.errors import InvoiceMalformed
 from payouts.invoice import Network, decode, second_opinion
 from payouts.money import Sat
@@ -28,6 +28,7 @@ class ClaimTerms:
         margin_s: seconds that an invoice must still be valid.
         max_final_cltv: most blocks that an invoice's last hop may ask for.
         second_decoder: whether a second decoder must read the same; for nodes that have none of their own.
+        notify: whether wallets are told of a new balance where they have said (LUD-15).
     """
 
     server_key: bytes = attrs.field(repr=False)
@@ -38,6 +39,7 @@ class ClaimTerms:
     margin_s: int = 10
     max_final_cltv: int = 1008
     second_decoder: bool = True
+    notify: bool = False
 
     def at(self, now_ms: int, own_nodes: frozenset[str] = frozenset()) -> Terms:
         """The terms for an invoice at a moment."""
@@ -89,6 +91,7 @@ def judge(claim: Claim, terms: ClaimTerms, own_nodes: frozenset[str], now_ms: in
         max_fee=max_fee,
         invoice_expires_s=invoice.expires_s,
         pool_fee=pool_fee,
+        notify=notices.accepted(claim.notify) if terms.notify and claim.card else None,
     )
     token = lnurl.make_token(terms.server_key, claim.account, claim.token_expires_s, claim.card)
     return Judged(intent, lambda taken: lnurl.k1_hash(lnurl.k1(terms.server_key, token, taken)))

@@ -10,11 +10,9 @@ need no more.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from decimal import Decimal
-from typing import Any, Final, cast
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -30,14 +28,14 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from payouts.addresses import is_numeric, is_public
+from payouts.addresses import is_public
 from payouts.errors import PayoutError
+from payouts.places import PORTS, NotFetched, Place, place
 from payouts.socks import ProxyRefused, ThroughProxy
 
+T = TypeVar("T")
 MOST_BYTES: Final = 65_536
 TIMEOUT_S: Final = 15.0
-_PLAIN: Final = re.compile(r"[\x21-\x7e]+")
-_HOST: Final = re.compile(r"(?=.{4,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 _MOST_ADDRESSES: Final = 32
 
 
@@ -49,10 +47,10 @@ class Fetched:
 
 
 @attrs.frozen
-class NotFetched:
-    """There is none.  Attributes: a reason that names no more of the URL than its host."""
+class Told:
+    """A stranger was told.  Attributes: the HTTP status of its answer; 2xx means that it took it."""
 
-    reason: str
+    status: int
 
 
 @attrs.frozen
@@ -70,7 +68,7 @@ class Rule:
 
     resolve: Callable[[str], Awaitable[Sequence[str]]]
     allowed: Callable[[str], bool] = is_public
-    ports: frozenset[int] = frozenset({443})
+    ports: frozenset[int] = PORTS
     proxy: IStreamClientEndpoint | None = None
     trust: Any = None
     timeout_s: float = TIMEOUT_S
@@ -80,57 +78,8 @@ class _Refused(PayoutError):
     """The URL leads where we do not go."""
 
 
-@attrs.frozen
-class Place:
-    """A URL that may be asked for, taken apart; ``target`` is its path and query, unchanged."""
-
-    secure: bool
-    host: str
-    port: int
-    target: str
-
-    @property
-    def onion(self) -> bool:
-        """Whether only Tor knows the way."""
-        return self.host.endswith(".onion")
-
-    @property
-    def url(self) -> bytes:
-        """Put together again from what was checked, so that no other parser reads it otherwise."""
-        usual = 443 if self.secure else 80
-        port = "" if self.port == usual else f":{self.port}"
-        return f"{'https' if self.secure else 'http'}://{self.host}{port}{self.target}".encode("ascii")
-
-
-def place(url: str, ports: frozenset[int]) -> Place | NotFetched:
-    """Take a stranger's URL apart, or say why it is not asked for."""
-    try:
-        parts = urlsplit(url) if _PLAIN.fullmatch(url) and "\\" not in url else None
-        port = parts.port if parts is not None else None
-    except ValueError:
-        parts = None
-    if parts is None or parts.hostname is None or "@" in parts.netloc:
-        return NotFetched("the URL is malformed")
-    host = parts.hostname.rstrip(".")
-    found = Place(
-        parts.scheme == "https", host, port or (443 if parts.scheme == "https" else 80), _target(parts)
-    )
-    objections = (
-        (parts.scheme != "https" and not (parts.scheme == "http" and found.onion), "the URL is not https"),
-        (is_numeric(host), "the URL has a number for its host"),
-        (_HOST.fullmatch(host) is None, "the URL's host is no domain name"),
-        (not found.onion and found.port not in ports, "the URL is at an unusual port"),
-    )
-    return next((NotFetched(reason) for applies, reason in objections if applies), found)
-
-
-def _target(parts: SplitResult) -> str:
-    path = parts.path or "/"
-    return f"{path}?{parts.query}" if parts.query else path
-
-
 class Outbound:
-    """Fetches JSON documents from strangers.
+    """Fetches JSON documents from strangers, and tells them that there is something to fetch.
 
     Args:
         reactor: for connections and time.
@@ -141,33 +90,38 @@ class Outbound:
         self._reactor = reactor
         self._rule = rule
 
-    async def fetch(self, url: str, method: bytes = b"GET") -> Fetched | NotFetched:
+    async def fetch(self, url: str) -> Fetched | NotFetched:
         """Ask for a document; never raises for what a stranger does.
 
         Args:
             url: theirs; not trusted.
-            method: GET, or POST without a body (LUD-15).
         """
+        return await self._ask(url, self._document)
+
+    async def tell(self, url: str) -> Told | NotFetched:
+        """Send an empty POST (LUD-15); of the answer nothing but its status is looked at.
+
+        Args:
+            url: theirs; not trusted.
+        """
+        return await self._ask(url, self._status)
+
+    async def _ask(
+        self, url: str, exchange: Callable[[Place], Coroutine[Any, Any, T | NotFetched]]
+    ) -> T | NotFetched:
         where = place(url, self._rule.ports)
         if isinstance(where, NotFetched):
             return where
-        exchange = Deferred.fromCoroutine(self._exchange(where, method))
+        asked: Deferred[T | NotFetched] = Deferred.fromCoroutine(exchange(where))
         try:
-            return await exchange.addTimeout(self._rule.timeout_s, self._reactor)
+            return await asked.addTimeout(self._rule.timeout_s, self._reactor)
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - TLS and HTTP have many ways to fail, and their texts hold URLs
             return NotFetched(f"{where.host} {_what_happened(error)}")
 
-    async def _exchange(self, where: Place, method: bytes) -> Fetched | NotFetched:
-        endpoint = await self._endpoint(where)
-        pool = cast(Any, HTTPConnectionPool)(self._reactor, persistent=False)
-        agent = cast(Any, Agent).usingEndpointFactory(self._reactor, _OneEndpoint(endpoint), pool)
-        headers = Headers({b"accept": [b"application/json"]})
-        response = await agent.request(method, where.url, headers)
-        if 300 <= response.code < 400:
-            response.deliverBody(_Body(0))
-            raise _Refused("answers with a redirect, which is not followed")
+    async def _document(self, where: Place) -> Fetched | NotFetched:
+        response = await self._request(where, b"GET", Headers({b"accept": [b"application/json"]}))
         body = _Body(MOST_BYTES)
         response.deliverBody(body)
         text = await body.whole
@@ -175,6 +129,21 @@ class Outbound:
             return Fetched(json.loads(text, parse_float=Decimal))
         except (ValueError, RecursionError):
             return NotFetched(f"{where.host} answered with no JSON (status {response.code})")
+
+    async def _status(self, where: Place) -> Told | NotFetched:
+        response = await self._request(where, b"POST", Headers())
+        response.deliverBody(_Unread())
+        return Told(int(response.code))
+
+    async def _request(self, where: Place, method: bytes, headers: Headers) -> Any:
+        endpoint = await self._endpoint(where)
+        pool = cast(Any, HTTPConnectionPool)(self._reactor, persistent=False)
+        agent = cast(Any, Agent).usingEndpointFactory(self._reactor, _OneEndpoint(endpoint), pool)
+        response = await agent.request(method, where.url, headers)
+        if 300 <= response.code < 400:
+            response.deliverBody(_Unread())
+            raise _Refused("answers with a redirect, which is not followed")
+        return response
 
     async def _endpoint(self, where: Place) -> IStreamClientEndpoint:
         rule = self._rule
@@ -247,9 +216,7 @@ class _Body(Protocol):
             self.whole.errback(_Refused("sends more than it should"))
 
     def _abort(self) -> None:
-        abort = getattr(self.transport, "abortConnection", None)
-        if abort is not None:
-            abort()
+        _hang_up(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # noqa: N802
         """The end, or a cut."""
@@ -259,6 +226,20 @@ class _Body(Protocol):
             self.whole.callback(b"".join(self._parts))
         else:
             self.whole.errback(reason)
+
+
+class _Unread(Protocol):
+    """Hangs up on a body that nobody wants."""
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's spelling
+        """It is about to begin."""
+        _hang_up(self)
+
+
+def _hang_up(protocol: Protocol) -> None:
+    abort = getattr(protocol.transport, "abortConnection", None)
+    if abort is not None:
+        abort()
 
 
 def by_reactor(reactor: Any) -> Callable[[str], Awaitable[Sequence[str]]]:

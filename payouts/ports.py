@@ -191,7 +191,14 @@ class ClaimDesk(Protocol):
         ...
 
     async def file(
-        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+        self,
+        *,
+        account: str,
+        token_expires_s: int,
+        k1_hash: str,
+        invoice: str,
+        card: int = 0,
+        notify: str | None = None,
     ) -> Answer | None:
         """File the claim durably and wait for the payer's answer.
 

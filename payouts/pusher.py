@@ -29,7 +29,8 @@ from payouts.lnaddress import (
     read_offer,
 )
 from payouts.money import Msat, Sat, floor_sat, to_msat
-from payouts.outbound import Fetched, NotFetched
+from payouts.outbound import Fetched
+from payouts.places import NotFetched
 from payouts.ports import LightningNode
 from payouts.pushing import Due, PushBook, PushIntent
 from payouts.values import NotTaken, Taken
@@ -39,7 +40,7 @@ from payouts.watch import Watch
 class Strangers(Protocol):
     """How documents of strangers are fetched: payouts.outbound.Outbound, or a fake."""
 
-    async def fetch(self, url: str, method: bytes = b"GET") -> Fetched | NotFetched:
+    async def fetch(self, url: str) -> Fetched | NotFetched:
         """Ask for a document; never raises for what a stranger does."""
         ...
 

@@ -41,6 +41,7 @@ class Claim:
         filed_ms: Unix milliseconds.
         answer_by_ms: the payer refuses the claim after this moment, so that the web may say ERROR for good.
         card: number of the lasting card that was used, 0 for a link with an end.
+        notify: URL at which the wallet wants to hear of a new balance (LUD-15).
     """
 
     claim_id: int
@@ -51,6 +52,7 @@ class Claim:
     filed_ms: int
     answer_by_ms: int
     card: int = 0
+    notify: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -61,6 +63,7 @@ class Intent:
         max_fee: the part of the greatest fee that the miner bears; it is held together with the amount.
         pool_fee: the part of the greatest fee that the pool bears.
         held_back: why it must wait for an operator before it is sent, if it must.
+        notify: the claim's URL for news of a balance, checked; None: there is none that is ever called.
     """
 
     claim: Claim
@@ -70,6 +73,7 @@ class Intent:
     invoice_expires_s: int
     pool_fee: Msat = NOTHING
     held_back: str | None = None
+    notify: str | None = attrs.field(default=None, repr=False)
 
 
 class Ruling(StrEnum):

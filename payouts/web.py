@@ -18,7 +18,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException
 
-from payouts import lnurl, login
+from payouts import lnurl, login, notices
 from payouts.claims import ClaimTerms
 from payouts.errors import InvoiceMalformed
 from payouts.invoice import MAX_LENGTH, decode
@@ -119,7 +119,8 @@ class LnurlRoutes:
         secret, text = _argument(request, b"k1", _K1_LENGTH), _argument(request, b"pr", MAX_LENGTH + 10)
         if secret is None or text is None:
             return lnurl.error_document("k1 and pr must each be given once")
-        refusal = await self._claim(token, secret, _bare(text))
+        notify = _argument(request, b"balanceNotify", notices.MOST_URL)
+        refusal = await self._claim(token, secret, _bare(text), notify)
         return lnurl.success_document() if refusal is None else lnurl.error_document(refusal)
 
     @app.route("/lnurl/login", methods=["GET"])
@@ -156,8 +157,11 @@ class LnurlRoutes:
             return "this code was used: load the page again"
         return None
 
-    async def _claim(self, token: str, secret: str, invoice: str) -> str | None:
-        """Why the wallet is refused, or None when its claim was taken."""
+    async def _claim(self, token: str, secret: str, invoice: str, notify: str | None) -> str | None:
+        """Why the wallet is refused, or None when its claim was taken.
+
+        A URL for news that will not do is no reason to pay nobody: LUD-15 is a wish, and goes unheard.
+        """
         k1_hash = lnurl.k1_hash(secret)
         earlier = self._desk.answered(k1_hash)
         if earlier is not None:
@@ -178,6 +182,7 @@ class LnurlRoutes:
             k1_hash=k1_hash,
             invoice=invoice,
             card=says.card,
+            notify=notices.accepted(notify) if self._options.terms.notify and says.card else None,
         )
         if answer is None:
             self.log.warn("A claim got no answer in time: is the payer running?")

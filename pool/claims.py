@@ -81,12 +81,20 @@ class Desk:
         return self.reader.taken_with(k1_hash)
 
     async def file(
-        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+        self,
+        *,
+        account: str,
+        token_expires_s: int,
+        k1_hash: str,
+        invoice: str,
+        card: int = 0,
+        notify: str | None = None,
     ) -> Answer | None:
         """See payouts.ports.ClaimDesk."""
         now_ms = self.now_ms()
+        answer_by_ms = now_ms + ANSWER_WITHIN_MS
         claim = self.inbox.file(
-            Claim(0, account, token_expires_s, k1_hash, invoice, now_ms, now_ms + ANSWER_WITHIN_MS, card)
+            Claim(0, account, token_expires_s, k1_hash, invoice, now_ms, answer_by_ms, card, notify)
         )
         while True:
             last_look = self.now_ms() > claim.answer_by_ms + GRACE_MS

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 
 from payouts.limits import DAY_MS, Limits, allowed, told_to_wallets
 from payouts.money import Msat, Sat, floor_sat, to_msat
-from payouts.planner import FeePolicy
+from payouts.planner import FeePolicy, max_withdrawable
 from pool.config import LightningConfig, PayoutsConfig
 from pool.store.flows import FlowReader
 
 STALE_MS = 300_000
 """What the node told longer ago than this says nothing about now."""
+_CROWDED = "too much is on its way just now: try again in a minute"
+_NODE = "the pool's Lightning node can send no more: try later"
 
 
 def limits_of(payouts: PayoutsConfig) -> Limits:
@@ -65,6 +67,7 @@ class Payable:
         limits: see ``limits_of``.
         maximum: the most that one withdrawal may take.
         fees: the greatest fee, and who bears it.
+        open_per_account: most payments of one account under way.
         now_ms: Unix milliseconds.
     """
 
@@ -72,28 +75,54 @@ class Payable:
     limits: Limits
     maximum: Sat
     fees: FeePolicy
+    open_per_account: int
     now_ms: Callable[[], int]
 
     def ceiling(self, account: str) -> Ceiling:
         """What bounds a claim of this account now."""
-        now_ms = self.now_ms()
         stopped = self.reader.stopped()
         if stopped is not None:
             return Ceiling(Sat(0), told_to_wallets(stopped))
-        rooms = [(self.maximum, "it is the most that one withdrawal may take")]
-        left = allowed(self.reader.flow(now_ms), self.reader.spent(account, now_ms - DAY_MS), self.limits)
-        if left is not None:
-            rooms.append((floor_sat(left), "the limit of the last 24 hours is reached: try again tomorrow"))
-        seen = self.reader.node_seen()
-        if seen is not None and seen.seen_ms > now_ms - STALE_MS:
-            rooms.append((floor_sat(seen.outbound), "the pool's Lightning node can send no more: try later"))
-        most, why = min(rooms)
+        if self.reader.open_of(account) >= self.open_per_account:
+            return Ceiling(Sat(0), None, "earlier payments are still on their way: wait until one has ended")
+        most, why = min(
+            [(self.maximum, "it is the most that one withdrawal may take"), *self._rooms(account)]
+        )
         return Ceiling(most, None, why)
+
+    def most(self, account: str, available: Msat) -> Sat:
+        """The most that this account can claim of its balance now; may be below the minimum."""
+        return max_withdrawable(available, self.fees, self.ceiling(account).most)
+
+    def _rooms(self, account: str) -> Iterator[tuple[Sat, str]]:
+        """What each limit and the node leave, whole sats, with the reason why it is no more."""
+        now_ms, reader = self.now_ms(), self.reader
+        flow = reader.flow(now_ms)
+        left = allowed(flow, reader.spent(account, now_ms - DAY_MS), self.limits)
+        if left is not None:
+            yield floor_sat(left), "the limit of the last 24 hours is reached: try again tomorrow"
+        if self.limits.in_flight is not None:
+            yield self._with_fee(Msat(self.limits.in_flight - flow.open_amount)), _CROWDED
+        yield self._with_fee(Msat(reader.lightning_books() - flow.open_amount)), _NODE
+        seen = reader.node_seen()
+        if seen is not None and seen.seen_ms > now_ms - STALE_MS:
+            # what was taken since is as good as gone, though the node was not asked again
+            yield floor_sat(Msat(max(0, seen.outbound - reader.began_since(seen.seen_ms)))), _NODE
+
+    def _with_fee(self, room: Msat) -> Sat:
+        """The most that leaves within a room together with its greatest fee, whoever bears that."""
+        return max_withdrawable(Msat(max(0, room)), attrs.evolve(self.fees, by_pool=False), self.maximum)
 
 
 def payable_now(
     reader: FlowReader, lightning: LightningConfig, payouts: PayoutsConfig, now_ms: Callable[[], int]
 ) -> Payable:
     """A Payable as the configuration has it; ``reader`` may be on a connection that only reads."""
-    fees = fee_policy(lightning, payouts)
-    return Payable(reader, limits_of(payouts), Sat(lightning.maximum_sat), fees, now_ms)
+    return Payable(
+        reader,
+        limits_of(payouts),
+        Sat(lightning.maximum_sat),
+        fee_policy(lightning, payouts),
+        lightning.open_per_account,
+        now_ms,
+    )

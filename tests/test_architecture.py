@@ -31,6 +31,7 @@ MONEY = sorted(
         "pool/store/flows.py",
         "pool/store/payment_rows.py",
         "pool/store/payments.py",
+        "pool/store/notices.py",
         "pool/store/pushes.py",
         "pool/store/rulings.py",
         "pool/store/batches.py",

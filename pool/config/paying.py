@@ -70,6 +70,7 @@ class PayoutsConfig(Section):
     fees_by: Literal["miner", "pool"] = "miner"
     push_above_sat: int = Field(default=1_000, ge=1)
     push_tries: int = Field(default=5, ge=1, le=100)
+    balance_notify: bool = False
     tor_proxy: str | None = Field(default=None, pattern=r"^[^\s:]+:[0-9]{1,5}$")
 
 

@@ -11,6 +11,7 @@ from payouts.claims import ClaimTerms
 from payouts.errors import NodeUnavailable, RpcRefused
 from payouts.invoice import Network
 from payouts.money import Msat, Sat, to_msat
+from payouts.notifier import Notifier
 from payouts.onchain.batch import Batcher, BatcherOptions
 from payouts.onchain.bitcoind import BitcoindWallet, to_sat
 from payouts.outbound import Outbound, Rule, by_reactor
@@ -25,6 +26,7 @@ from pool.metrics import PayerMetrics
 from pool.payable import fee_policy, limits_of
 from pool.roles.base import Context, Loops
 from pool.roles.granting import GRANT_EVERY_S, granting
+from pool.roles.notifying import NOTIFY_EVERY_S, notifying
 from pool.store.database import connect
 from pool.store.inbox import ClaimQueue, InboxReader
 from pool.store.ledger import LedgerStore
@@ -52,6 +54,7 @@ class PayerRole:
         self._loops = Loops(context)
         self._sender: Sender | None = None
         self._batcher: Batcher | None = None
+        self._notifier: Notifier | None = None
 
     async def start(self) -> None:
         """Open the books, keep the stock of addresses filled, reconcile, then pay."""
@@ -117,7 +120,8 @@ class PayerRole:
             since_s=OperatorDesk(connection).answerable_since_s(context.now_ms()),
             poll_s=0.05,
         )
-        pushes = Pushes(book, self._strangers(), self._pushes(lightning))
+        strangers = self._strangers()
+        pushes = Pushes(book, strangers, self._pushes(lightning))
         self._sender = Sender(book, claims, node, context.reactor, context.now_ms, options, pushes)
         self._sender.start()
 
@@ -125,6 +129,13 @@ class PayerRole:
             metrics.outbound(await node.outbound())
 
         self._loops.add("Asking the Lightning node", look, BALANCES_EVERY_S)
+        if context.config.payouts.balance_notify:
+
+            def waiting() -> bool:
+                return bool(claims.unanswered(1))
+
+            self._notifier = notifying(context, lightning, connection, strangers, waiting)
+            self._loops.add("Telling wallets of balances", self._notifier.look, NOTIFY_EVERY_S)
 
     def _strangers(self) -> Outbound:
         """The only way from here to the open internet."""
@@ -145,6 +156,8 @@ class PayerRole:
             self._sender.stop()
         if self._batcher is not None:
             self._batcher.stop()
+        if self._notifier is not None:
+            self._notifier.stop()
 
 
 def claim_terms(config: Config, lightning: LightningConfig, key: bytes) -> ClaimTerms:
@@ -156,6 +169,7 @@ def claim_terms(config: Config, lightning: LightningConfig, key: bytes) -> Claim
         maximum=Sat(lightning.maximum_sat),
         fees=fee_policy(lightning, config.payouts),
         second_decoder=lightning.kind == "electrum",  # the other kinds decode the invoice themselves
+        notify=config.payouts.balance_notify,
     )
 
 

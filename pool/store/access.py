@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from pool.errors import StoreError
+from pool.store import notices
 
 _CARD_DIGITS: Final = (
     10  # hex digits of the nonce that make a card's number: five bytes, as in a withdraw token
@@ -181,3 +182,5 @@ class AccessBook(AccessReader):
             " AND (?4 IS NULL OR token = ?4) AND id <> ?5",
             (now_ms, account, kind, token, but),
         )
+        if kind == "card":  # whoever had it may be told no more
+            notices.forget(self._connection, account, but_card=but)

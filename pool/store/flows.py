@@ -73,6 +73,30 @@ class FlowReader:
         ).fetchone()
         return Msat(row[0])
 
+    def open_of(self, account: str) -> int:
+        """How many payments of one account are under way."""
+        row: tuple[int] = self._connection.execute(
+            f"SELECT count(*) FROM payment WHERE account = ? AND {IS_OPEN}",  # noqa: S608
+            (account,),
+        ).fetchone()
+        return row[0]
+
+    def began_since(self, since_ms: int) -> Msat:
+        """What payments that began at or after a Unix millisecond may cost, and have not failed."""
+        row: tuple[int] = self._connection.execute(
+            "SELECT coalesce(sum(amount_msat + max_fee_msat + pool_fee_msat), 0) FROM payment"
+            " WHERE created_ms >= ? AND state <> 'failed'",
+            (since_ms,),
+        ).fetchone()
+        return Msat(row[0])
+
+    def lightning_books(self) -> Msat:
+        """The ledger's balance of the Lightning wallet."""
+        row = self._connection.execute(
+            "SELECT amount_msat FROM balance WHERE account = ?", (ledger.LIGHTNING,)
+        ).fetchone()
+        return Msat(0 if row is None else row[0])
+
     def past(self, now_ms: int) -> Past:
         """See payouts.ports.Book."""
         (busiest,) = self._connection.execute(
@@ -85,10 +109,7 @@ class FlowReader:
             " WHERE created_ms > ? AND state = 'settled'",
             (now_ms - DAY_MS,),
         ).fetchone()
-        books = self._connection.execute(
-            "SELECT amount_msat FROM balance WHERE account = ?", (ledger.LIGHTNING,)
-        ).fetchone()
-        return Past(Msat(busiest), Msat(settled), Msat(fees), Msat(0 if books is None else books[0]))
+        return Past(Msat(busiest), Msat(settled), Msat(fees), self.lightning_books())
 
     def waiting(self) -> Waiting:
         """What waits for the operator."""

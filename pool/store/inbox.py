@@ -13,6 +13,9 @@ from pool.errors import StoreError
 from pool.store.database import transaction
 from pool.store.ledger import NewAccount
 
+KEEP_NOTIFY_MS = 3_600_000
+"""How long a wallet's URL for news stays in the web's file: it is a secret of the wallet's."""
+
 
 class InboxStore:
     """Writes ``inbox.db``."""
@@ -38,10 +41,15 @@ class InboxStore:
     def file(self, claim: Claim) -> Claim:
         """File a claim (its claim_id is ignored); the same k1 and invoice twice is one claim, the first."""
         with transaction(self._connection) as tx:
+            # the payer has its own copy of what it wants to keep, and drops that with the card
+            tx.execute(
+                "UPDATE claim SET notify = NULL WHERE notify IS NOT NULL AND answer_by_ms < ?",
+                (claim.filed_ms - KEEP_NOTIFY_MS,),
+            )
             tx.execute(
                 "INSERT OR IGNORE INTO claim"
-                " (account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms, card)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " (account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms, card, notify)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 attrs.astuple(claim)[1:],
             )
             row = tx.execute(
@@ -94,5 +102,5 @@ class ClaimQueue:
 
 
 _SELECT_CLAIM = (
-    "SELECT id, account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms, card FROM claim"
+    "SELECT id, account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms, card, notify FROM claim"
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from payouts.money import Msat
 from payouts.values import Claim, Intent, NotTaken, Payment, PaymentState, Taken
 from pool import ledger
+from pool.store import notices
 from pool.store.access import AccessReader
 from pool.store.payment_rows import IS_OPEN, OPEN, SELECT, Begun, get, payment_of, require, update
 from pool.store.pushes import PushBook
@@ -40,6 +41,7 @@ class SqliteBook(PushBook):
                 _record(tx, intent.claim, refusal, now_ms)
                 return NotTaken(refusal)
             _record(tx, intent.claim, None, now_ms)
+            notices.note(tx, intent, self.available(intent.claim.account))
             return Taken(self._begin(tx, _begun(intent), now_ms))
 
     def _refusal_to_take(

@@ -16,6 +16,7 @@ from pool.store import (
     schema_blocks,
     schema_books,
     schema_log,
+    schema_notices,
     schema_payouts,
 )
 
@@ -207,6 +208,7 @@ LEDGER: Final = (
     schema_blocks.STEP,
     schema_books.STEP,
     schema_log.STEP,
+    schema_notices.LEDGER_STEP,
 )
 
 INBOX: Final = (
@@ -230,4 +232,5 @@ INBOX: Final = (
     CREATE INDEX claim_by_time ON claim(answer_by_ms);
     """,
     schema_access.INBOX_STEP,
+    schema_notices.INBOX_STEP,
 )

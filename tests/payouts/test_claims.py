@@ -76,5 +76,26 @@ def test_a_cards_k1_is_its_own_and_has_no_end() -> None:
     assert other.k1_hash_for(0) != filed.k1_hash
 
 
+@pytest.mark.parametrize(
+    ("notify", "card", "on", "kept"),
+    [
+        ("https://Wallet.example/wake?token=1", 7, True, "https://wallet.example/wake?token=1"),
+        ("https://wallet.example/wake", 7, False, None),
+        ("https://wallet.example/wake", 0, True, None),
+        ("https://10.0.0.1/", 7, True, None),
+        ("file:///etc/passwd", 7, True, None),
+        (None, 7, True, None),
+    ],
+)
+def test_a_wallets_url_for_news_is_checked_again_whatever_the_web_let_through(
+    notify: str | None, card: int, kept: str | None, *, on: bool
+) -> None:
+    filed = attrs.evolve(ORDINARY, card=card, notify=notify)
+    judged = judge(filed, attrs.evolve(TERMS, notify=on), OWN, NOW_MS)
+    assert isinstance(judged, Judged)
+    assert judged.intent.notify == kept
+    assert "wake" not in repr(judged)
+
+
 def test_the_server_key_and_k1_are_in_no_repr() -> None:
     assert KEY.decode() not in repr(TERMS) + repr(judge(ORDINARY, TERMS, OWN, NOW_MS))

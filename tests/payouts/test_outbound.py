@@ -9,7 +9,8 @@ import attrs
 import pytest
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
-from payouts.outbound import Fetched, NotFetched, Outbound, Place, Rule, by_reactor, place
+from payouts.outbound import Fetched, Outbound, Rule, Told, by_reactor
+from payouts.places import NotFetched
 from tests.payouts.strangers import HOST, Proxy, Served, Stranger, document, listen
 from tests.regtest.payer_reactor import reactor, rest, run
 
@@ -157,40 +158,51 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(world: World) -> None:
     assert stranger.served.requests == []
 
 
+# ------------------------------------------------------------------------------------------------ being told
+
+
+def tell(world: World, stranger: Stranger, **changes: Any) -> Any:
+    url = f"https://{HOST}:{stranger.number}/wake?token=t0psecret"
+    return run(Outbound(reactor, world.rule(stranger, **changes)).tell(url))
+
+
+def test_a_wallet_is_told_by_an_empty_post_and_its_answer_is_not_read(world: World) -> None:
+    stranger = world.stranger(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 100_000)
+    assert tell(world, stranger) == Told(200)
+    (request,) = stranger.served.requests
+    head, _, body = request.decode().partition("\r\n\r\n")
+    first, *headers = head.split("\r\n")
+    assert (first, body) == ("POST /wake?token=t0psecret HTTP/1.1", "")
+    names = {header.partition(":")[0].lower() for header in headers}
+    assert names == {"host", "connection", "content-length"}
+    assert "content-length: 0" in {header.lower() for header in headers}
+
+
 @pytest.mark.parametrize(
-    "url",
+    ("answer", "expected"),
     [
-        "http://ln.example.com/",
-        "ftp://ln.example.com/",
-        "file:///etc/passwd",
-        "https://127.0.0.1/",
-        "https://2130706433/",
-        "https://0x7f.1/",
-        "https://[::1]/",
-        "https://localhost/",
-        "https://ln.example.com:22/",
-        "https://user:pass@ln.example.com/",
-        "https://ln.example.com\\@127.0.0.1/",
-        "https://ln.example.com /",
-        "https://ln.example.com/\r\nX: y",
-        "https://ln.exämple.com/",
-        "https://ln.example.com:99999/",
-        "https:///x",
-        "//ln.example.com/",
-        "https://-a.example/",
-        "http://" + ONION + ".example.com/",
-        "",
+        (document(b"gone", b"410 Gone"), Told(410)),
+        (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", Told(204)),
+        (document(b"moved", b"307 Temporary Redirect", b"Location: https://10.0.0.1/\r\n"), None),
+        (b"", None),
+        (None, None),
     ],
 )
-def test_such_a_url_is_not_asked_for(url: str) -> None:
-    assert isinstance(place(url, frozenset({443})), NotFetched)
+def test_only_a_status_is_heard_and_no_redirect_followed(
+    world: World, answer: bytes | None, expected: Told | None
+) -> None:
+    told = tell(world, world.stranger(answer), timeout_s=0.5)
+    assert told == expected if expected is not None else isinstance(told, NotFetched)
+    assert "t0psecret" not in repr(told)
 
 
-def test_a_url_is_put_together_from_what_was_checked() -> None:
-    found = place("https://LN.Example.com./a?b=c&d#e", frozenset({443}))
-    assert found == Place(True, "ln.example.com", 443, "/a?b=c&d")
-    assert isinstance(found, Place)
-    assert found.url == b"https://ln.example.com/a?b=c&d"
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1", "100.64.0.1", "::ffff:127.0.0.1"])
+def test_nobody_inside_is_told_whatever_a_name_leads_to(world: World, address: str) -> None:
+    stranger = world.stranger(document(b"{}"))
+    world.addresses = [address]
+    refused = tell(world, stranger, allowed=Rule(world.resolve).allowed)
+    assert refused == NotFetched(f"{HOST} has an address that is not public")
+    assert stranger.served.connections == 0
 
 
 # --------------------------------------------------------------------------------------------------- onions

@@ -12,8 +12,10 @@ from lnurl import lnurlauth_signature
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from payouts import lnurl, login
+from payouts.claims import ClaimTerms
 from payouts.login import Challenge, Purpose
 from payouts.money import Msat, Sat
 from payouts.values import Answer, PaymentState, WithdrawTerms
@@ -63,10 +65,18 @@ class FakeDesk:
         return attrs.evolve(found, state=self.state, reason=self.refusal) if found else None
 
     async def file(
-        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+        self,
+        *,
+        account: str,
+        token_expires_s: int,
+        k1_hash: str,
+        invoice: str,
+        card: int = 0,
+        notify: str | None = None,
     ) -> Answer | None:
         asked = {"account": account, "expires_s": token_expires_s, "invoice": invoice}
-        self.filed.append({**asked, "card": card} if card else asked)
+        extras = {name: value for name, value in (("card", card), ("notify", notify)) if value}
+        self.filed.append({**asked, **extras})
         if self.silent:
             return None
         if not self.takes:
@@ -82,11 +92,15 @@ class Wallet:
 
     desk: FakeDesk = attrs.Factory(FakeDesk)
     now_s: int = MADE_S
+    terms: ClaimTerms = TERMS
 
     def get(self, path: str) -> tuple[dict[str, Any], Any]:
         """The JSON answered, and the response."""
         routes = LnurlRoutes(
-            self.desk, lambda: self.now_s * 1000, WithdrawOptions(BASE, "Sluice payout", TERMS), self.desk
+            self.desk,
+            lambda: self.now_s * 1000,
+            WithdrawOptions(BASE, "Sluice payout", self.terms),
+            self.desk,
         )
         agent = RequestTraversalAgent(routes.resource())  # type: ignore[no-untyped-call]
         results: list[tuple[dict[str, Any], Any]] = []
@@ -259,6 +273,34 @@ def test_a_card_is_kept_by_the_wallet_until_it_is_revoked(wallet: Wallet) -> Non
     wallet.desk.card = 8
     assert "revoked" in wallet.offer(card)["reason"]
     assert "revoked" in wallet.claim("0" * 64, invoice(2), card)["reason"]
+
+
+WAKE = "https://wallet.example/wake?token=t0psecret&x=1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "card", "notify", "kept"),
+    [
+        (f"&balanceNotify={quote(WAKE, safe='')}", 7, True, WAKE),
+        (f"&balanceNotify={quote(WAKE, safe='')}", 7, False, None),  # switched off
+        (f"&balanceNotify={quote(WAKE, safe='')}", 0, True, None),  # the page's code does not last
+        ("&balanceNotify=http%3A%2F%2F127.0.0.1%2F", 7, True, None),
+        ("&balanceNotify=https%3A%2F%2Fa.example%2F&balanceNotify=https%3A%2F%2Fb.example%2F", 7, True, None),
+        (f"&balanceNotify=https%3A%2F%2Fa.example%2F{'x' * 500}", 7, True, None),
+        ("&balanceNotify=", 7, True, None),
+    ],
+)
+def test_a_url_for_news_is_filed_with_a_cards_claim_or_goes_unheard_and_is_no_reason_to_pay_nobody(
+    wallet: Wallet, asked: str, card: int, kept: str | None, *, notify: bool
+) -> None:
+    wallet.terms, wallet.desk.card = attrs.evolve(TERMS, notify=notify), card
+    token = lnurl.make_token(KEY, "alice", 0, 7) if card else TOKEN
+    k1 = wallet.offer(token)["k1"]
+    with capturedLogs() as events:
+        answer, _ = wallet.get(f"/lnurl/w/{token}/cb?k1={k1}&pr={invoice(1)}{asked}")
+    assert answer == OK
+    assert wallet.desk.filed[0].get("notify") == kept
+    assert "t0psecret" not in repr(events)
 
 
 def test_a_code_of_the_page_makes_no_card_of_itself(wallet: Wallet) -> None:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from payouts import lnurl
 from payouts.limits import PAUSED
 from payouts.money import Msat
-from payouts.values import Taken
+from payouts.sender import Sender, SenderOptions
+from payouts.values import Claim, Taken
+from pool.claims import Desk
 from pool.config import LightningConfig, PayoutsConfig
 from pool.payable import STALE_MS, Payable, fee_policy, limits_of, payable_now
+from pool.store.claims import ClaimReader
+from pool.store.database import connect
+from pool.store.flows import FlowReader
+from pool.store.inbox import ClaimQueue, InboxReader, InboxStore
+from pool.store.ledger import LedgerStore, NewAccount
 from pool.store.payments import SqliteBook
 from tests.contracts.book import NOW_MS, claim, intent, k1_hash_for
-from tests.pool.test_store_payments import make
+from tests.payouts.fakes import KEY, TERMS, FakeNode, Plan, Time
+from tests.payouts.invoices import invoice
+from tests.pool.test_store_payments import fill, make
 
 LIGHTNING = LightningConfig(user="u", password="p", maximum_sat=1_000)
 
@@ -38,7 +52,8 @@ def test_what_was_paid_in_the_last_day_comes_off_the_limits(book: SqliteBook) ->
     assert payable(book, account_day_sat=900).ceiling("alice").most == 600
     assert payable(book, account_day_sat=900).ceiling("bob").most == 900
     assert payable(book, day_sat=800).ceiling("bob").most == 500
-    assert payable(book, in_flight_sat=700).ceiling("bob").most == 399  # 300 sat and 50 msat are on their way
+    # 300 sat and 50 msat are on their way; of the 399.95 sat left, 5 sat and 1 % may be its fee
+    assert payable(book, in_flight_sat=700).ceiling("bob").most == 391
     later = NOW_MS + 86_400_001
     assert payable(book, later, account_day_sat=900).ceiling("alice").most == 900
     book.fail(taken.payment_id, "no route", NOW_MS)
@@ -54,6 +69,32 @@ def test_what_the_node_said_lately_bounds_a_claim_and_what_it_said_long_ago_does
     assert (found.most, found.closed) == (55, None)
     assert "node" in found.why
     assert payable(book, NOW_MS + STALE_MS).ceiling("alice").most == 1_000
+
+
+def test_what_was_taken_since_the_node_was_asked_comes_off_its_word(book: SqliteBook) -> None:
+    book.note_node(Msat(9_999_999), Msat(900_000), NOW_MS - 1)
+    taken = book.take(intent(claim(), amount=300_000), k1_hash_for, NOW_MS, limit=5)
+    assert payable(book).ceiling("bob").most == 599  # 300 sat and 50 msat are on their way
+    assert isinstance(taken, Taken)
+    book.fail(taken.payment_id, "no route", NOW_MS)
+    assert payable(book).ceiling("bob").most == 900
+
+
+def test_books_that_have_less_than_the_node_bound_a_claim_too(tmp_path: Path) -> None:
+    book = make(tmp_path, {"alice": 10**9}, lightning=500_000)
+    book.note_node(Msat(9_999_999), Msat(9_000_000), NOW_MS)
+    found = payable(book).ceiling("alice")
+    assert found.most == 490  # 490 + 5 + 4.9 sat
+    assert "node" in found.why
+
+
+def test_an_account_with_all_its_payments_under_way_waits_for_one_to_end(book: SqliteBook) -> None:
+    for number in range(LIGHTNING.open_per_account):
+        book.take(intent(claim(number, taken=number), amount=20_000), k1_hash_for, NOW_MS, limit=5)
+    found = payable(book).ceiling("alice")
+    assert (found.most, found.closed) == (0, None)
+    assert "on their way" in found.why
+    assert payable(book).ceiling("bob").most == 1_000
 
 
 def test_while_sending_is_stopped_nothing_can_be_claimed(book: SqliteBook) -> None:
@@ -73,3 +114,96 @@ def test_the_configuration_becomes_limits_and_fees() -> None:
     assert limits.drift == 10**8
     assert fee_policy(LIGHTNING, given).by_pool
     assert fee_policy(LIGHTNING, PayoutsConfig()) == attrs.evolve(fee_policy(LIGHTNING, given), by_pool=False)
+
+
+# ------------------------------------------------------------------ what is offered, and what the payer takes
+
+
+class House:
+    """A web's desk and a payer on the same files, with a node that keeps payments hanging."""
+
+    def __init__(self, directory: Path, money: Money) -> None:
+        self.time, self.filed = Time(), 0
+        ledger, inbox = connect(directory, "ledger"), connect(directory, "inbox")
+        fill(ledger, {"alice": money.balance, "bob": 10**12}, money.books)
+        LedgerStore(ledger).take_over_accounts([NewAccount(name, name, 1) for name in ("alice", "bob")])
+        lightning = LightningConfig(user="u", password="p", maximum_sat=money.maximum_sat)
+        payouts = PayoutsConfig(
+            account_day_sat=money.account_day_sat, in_flight_sat=money.in_flight_sat, fees_by=money.fees_by
+        )
+        payable = payable_now(FlowReader(ledger), lightning, payouts, self.time.now_ms)
+        self.reader, self.inbox = ClaimReader(ledger), InboxStore(inbox)
+        self.desk = Desk(
+            self.reader, self.inbox, lightning, self.time.clock, self.time.now_ms, payable=payable
+        )
+        terms = attrs.evolve(TERMS, fees=payable.fees, maximum=payable.maximum)
+        queue = ClaimQueue(InboxReader(inbox), ledger, self.time.now_ms)
+        node = FakeNode(balance_msat=money.outbound, plan=Plan.HANG)
+        options = SenderOptions(terms, limits=payable.limits)
+        book = SqliteBook(ledger, lambda _: False)
+        self.payer = Sender(book, queue, node, self.time.clock, self.time.now_ms, options)
+        self.payer.start()
+        self.time.pass_s(0.5)
+
+    def takes(self, account: str, sat: int) -> bool:
+        """Whether the payer takes a claim of so much, filed by a web that has checked nothing."""
+        self.filed += 1
+        now_ms = self.time.now_ms()
+        token, taken = lnurl.make_token(KEY, account, now_ms // 1000 + 600), self.reader.claims_taken(account)
+        text = invoice(self.filed, sat=sat, made_s=now_ms // 1000)
+        k1_hash = lnurl.k1_hash(lnurl.k1(KEY, token, taken))
+        claim = Claim(0, account, now_ms // 1000 + 600, k1_hash, text, now_ms, now_ms + 5_000)
+        claim = self.inbox.file(claim)
+        self.time.pass_s(5.0, step_s=0.5)
+        answer = self.reader.answer_to(claim)
+        assert answer is not None
+        return answer.taken
+
+
+@attrs.frozen
+class Money:
+    """What bounds a withdrawal; msat unless the name says otherwise."""
+
+    balance: int
+    books: int
+    outbound: int
+    earlier_sat: int
+    maximum_sat: int
+    account_day_sat: int | None
+    in_flight_sat: int | None
+    fees_by: Literal["miner", "pool"]
+
+
+AMOUNT = st.integers(0, 2_000_000)
+SATS = st.none() | st.integers(1, 2_000)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.builds(
+        Money,
+        balance=st.integers(1, 2_000_000),
+        books=st.integers(1, 2_000_000),
+        outbound=AMOUNT,
+        earlier_sat=st.sampled_from([0, 0, 10, 250]),
+        maximum_sat=st.integers(10, 2_000),
+        account_day_sat=SATS,
+        in_flight_sat=SATS,
+        fees_by=st.sampled_from(["miner", "pool"]),
+    )
+)
+def test_what_is_offered_is_taken_to_the_last_satoshi_and_not_one_more(money: Money) -> None:
+    with TemporaryDirectory() as directory:
+        house = House(Path(directory), money)
+        try:
+            earlier = money.earlier_sat > 0 and house.takes("bob", money.earlier_sat)
+            terms = house.desk.terms("alice")
+            assert terms is not None
+            if terms.maximum < 10:
+                assert earlier or not house.takes("alice", 10)
+                return
+            if not earlier:  # then the node may cost less than was set aside for what is on its way
+                assert not house.takes("alice", terms.maximum + 1)
+            assert house.takes("alice", terms.maximum)
+        finally:
+            house.payer.stop()

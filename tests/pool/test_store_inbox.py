@@ -10,7 +10,7 @@ import pytest
 from payouts.values import Claim
 from pool.errors import StoreError
 from pool.store.database import connect, connect_to_read
-from pool.store.inbox import ClaimQueue, InboxReader, InboxStore
+from pool.store.inbox import KEEP_NOTIFY_MS, ClaimQueue, InboxReader, InboxStore
 from pool.store.ledger import NewAccount
 
 CLAIM = Claim(0, "alice", 2_000, "aa" * 32, "lnbcrt1one", 1_000, 6_000)
@@ -96,3 +96,15 @@ def test_a_name_can_be_asked_for_once(inbox: InboxStore, reader: InboxReader) ->
 def test_a_reader_cannot_write(inbox: InboxStore, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="readonly"):
         InboxStore(connect_to_read(tmp_path, "inbox")).file(CLAIM)
+
+
+def test_a_wallets_url_for_news_is_taken_away_again_after_an_hour(
+    inbox: InboxStore, reader: InboxReader
+) -> None:
+    url = "https://wallet.example/wake?token=t0psecret"
+    filed = inbox.file(attrs.evolve(CLAIM, card=7, notify=url))
+    assert [claim.notify for claim in reader.claims_due(0)] == [filed.notify] == [url]
+    assert "t0psecret" not in repr(filed)
+    later = attrs.evolve(CLAIM, invoice="lnbcrt1two", filed_ms=CLAIM.answer_by_ms + KEEP_NOTIFY_MS + 1)
+    inbox.file(later)
+    assert [claim.notify for claim in reader.claims_due(0)] == [None, None]

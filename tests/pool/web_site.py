@@ -128,7 +128,14 @@ class FakeClaims:
         return None
 
     async def file(
-        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+        self,
+        *,
+        account: str,
+        token_expires_s: int,
+        k1_hash: str,
+        invoice: str,
+        card: int = 0,
+        notify: str | None = None,
     ) -> Answer | None:
         return None
 

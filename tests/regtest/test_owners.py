@@ -77,7 +77,14 @@ class TakingClaims(FakeClaims):
     cards: list[int] = attrs.Factory(list)
 
     async def file(
-        self, *, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int = 0
+        self,
+        *,
+        account: str,
+        token_expires_s: int,
+        k1_hash: str,
+        invoice: str,
+        card: int = 0,
+        notify: str | None = None,
     ) -> Answer | None:
         self.cards.append(card)
         return Answer(invoice, taken=True, state=PaymentState.RESERVED, reason=None)
