@@ -74,6 +74,9 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
     "sluice_reserve_ruin_probability": Metric(
         "gauge", "book", "The odds that this reserve is ever used up, at the newest block"
     ),
+    "sluice_early_credit_cap_msat": Metric(
+        "gauge", "book", "The most that may be credited for blocks that have not matured; 0: nothing is"
+    ),
     "sluice_payment_outcomes_total": Metric(
         "counter", "payer", "Lightning payment attempts by outcome", ("outcome",)
     ),
@@ -99,6 +102,9 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
     ),
     "sluice_ledger_unbalanced_msat": Metric(
         "gauge", "web", "Sum of all ledger balances; anything but 0 is an alarm"
+    ),
+    "sluice_early_credit_exposure_msat": Metric(
+        "gauge", "web", "What was credited for blocks that have not matured: lost, if they are"
     ),
     "sluice_rewards_checked": Metric(
         "gauge", "web", "Rewards that were counted again, share by share", ("result",)

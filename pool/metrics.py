@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from payouts.limits import STOPS, stop_kind
 from payouts.money import Msat
 from payouts.values import BatchState, PaymentState
+from pool.advances import exposure
 from pool.catalogue import CATALOGUE, counter, gauge, histogram
 from pool.news_metrics import NewsMetrics
 from pool.store.figures import Bests
@@ -96,6 +97,7 @@ class BookMetrics:
         self._settle = histogram("sluice_settle_seconds", registry)
         self._reserve = gauge("sluice_reserve_msat", registry, "mostrecent")
         self._ruin = gauge("sluice_reserve_ruin_probability", registry, "mostrecent")
+        self._early_cap = gauge("sluice_early_credit_cap_msat", registry, "mostrecent")
 
     def tip(self, height: int, time_s: float) -> None:
         """The chain's tip is at this height since a Unix time."""
@@ -106,6 +108,10 @@ class BookMetrics:
         """Shares are paid from a reserve with so much left, which is ever used up with this probability."""
         self._reserve.set(left)
         self._ruin.set(ruin)
+
+    def early_credit_cap(self, cap: Msat) -> None:
+        """So much may be credited for blocks that have not matured."""
+        self._early_cap.set(cap)
 
     def settle_seconds(self, seconds: float) -> None:
         """A block's rewards took so long to be divided and written."""
@@ -177,6 +183,7 @@ class StoreCollector(Collector):
             "sluice_ledger_balance_msat": {(name,): value for name, value in _aggregated(balances).items()},
             # summed as integers: a sum of floats would hide a missing millisatoshi
             "sluice_ledger_unbalanced_msat": {(): sum(balances.values())},
+            "sluice_early_credit_exposure_msat": {(): exposure(balances)},
             "sluice_rewards_checked": {("right",): checked - wrong, ("wrong",): wrong},
             "sluice_sending_stopped": {(): int(self._queries.sending_stopped())},
             **_of_payments(self._queries),

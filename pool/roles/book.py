@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from pool.advances import Advancer, early_credit
 from pool.aside import aside
 from pool.chain.bitcoind import BitcoindNode, rpcs_for_role
 from pool.chain.node import ChainInfo
@@ -25,12 +26,14 @@ from pool.store.blocks import BlockState
 from pool.store.database import connect
 from pool.store.inbox import InboxReader
 from pool.store.ledger import LedgerStore
+from pool.store.reward_checks import RewardChecks
 from pool.store.treasury import TreasuryTable, addresses_of, missing, paid_by
 from pool.store.windows import ShareWindows
 from pool.treasury import derive
 
 ACCOUNTS_EVERY_S: Final = 0.2
 ASSERT_EVERY_S: Final = 60.0
+EARLY_EVERY_S: Final = 5.0
 RECHECK_EVERY_S: Final = 5.0
 SHARES_EVERY_S: Final = 10.0
 TREASURY_EVERY_S: Final = 1.0
@@ -88,6 +91,7 @@ class BookRole:
         self._loops.add("Paying for shares", pay_shares, SHARES_EVERY_S)
         self._loops.add("Learning what blocks bring in fees", learn_rates, config.node.poll_s)
         self._loops.add("Taking over accounts", take_over, ACCOUNTS_EVERY_S)
+        self._credit_early(books, connection, settler, metrics)
         self._watch_over(connection)
         keep_proofs(context, self._loops, connection, shares)
 
@@ -107,6 +111,21 @@ class BookRole:
         reserve = reserve_of(self._context.config, books.balances(), height, books.rates.newest())
         if reserve is not None and not reserve.waits:
             metrics.reserve(reserve.left, reserve.ruin)
+
+    def _credit_early(
+        self, books: LedgerStore, connection: sqlite3.Connection, settler: Settler, metrics: BookMetrics
+    ) -> None:
+        """Let miners have rewards before they mature, if the operator does."""
+        terms = early_credit(self._context.config)
+        if terms is None:
+            return
+        metrics.early_credit_cap(terms.cap)
+        advancer = Advancer(books, RewardChecks(connection), terms, self._context.now_ms)
+
+        async def credit_early() -> None:
+            advancer.step(settler.shown)
+
+        self._loops.add("Crediting early", credit_early, EARLY_EVERY_S)
 
     def _watch_over(self, connection: sqlite3.Connection) -> None:
         """Count what was paid again, beside the rest, and write down each day what the books came to."""

@@ -133,7 +133,8 @@ def test_miners_balances_are_summed_and_no_miner_is_named(tmp_path: Path) -> Non
         ledger,
         "reward:x:0",
         {
-            "assets:immature": 900,
+            "assets:immature": 800,
+            "assets:advanced": 100,
             f"liabilities:miners:{ADDRESS}:immature": -600,
             "liabilities:miners:m-abc:immature": -290,
             "income:pool_fee": -10,
@@ -143,7 +144,8 @@ def test_miners_balances_are_summed_and_no_miner_is_named(tmp_path: Path) -> Non
     add_found(shares, "a" * 64, 4, 100)
     found = scraped(Queries(tmp_path))
     assert found["sluice_ledger_balance_msat", ("liabilities:miners:immature",)] == -890
-    assert found["sluice_ledger_balance_msat", ("assets:immature",)] == 900
+    assert found["sluice_ledger_balance_msat", ("assets:immature",)] == 800
+    assert found["sluice_early_credit_exposure_msat", ()] == 100
     assert found["sluice_ledger_unbalanced_msat", ()] == 0
     assert found["sluice_blocks", ("submitted",)] == 1
     assert found["sluice_newest_share_timestamp_seconds", ()] == (NOW_MS - 5_000) / 1000

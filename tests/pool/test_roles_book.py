@@ -6,20 +6,26 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+import attrs
+from prometheus_client import CollectorRegistry
 from twisted.internet.task import Clock
 from twisted.logger import Logger, capturedLogs
 
 from pool import config as configuration
+from pool import ledger
+from pool.metrics import BookMetrics
 from pool.roles.base import Context
-from pool.roles.book import ASSERT_EVERY_S, RECHECK_EVERY_S, BookRole
+from pool.roles.book import ASSERT_EVERY_S, EARLY_EVERY_S, RECHECK_EVERY_S, BookRole
 from pool.store.assertions import DAY_MS, AssertionTable
 from pool.store.flows import FlowReader
 from pool.store.reward_checks import RewardChecks
 from tests.pool.cli_tools import configure
-from tests.pool.test_settle import NOW_MS, Pool
+from tests.pool.test_advances import deposit, find_another, see
+from tests.pool.test_settle import NOW_MS, G, Pool, run
 from tests.pool.test_verify import pool, tamper
 
 __all__ = ["pool"]  # a fixture: three blocks, of which the third is an orphan
+LATER = "aa" * 32
 
 
 class Reactor(Clock):
@@ -56,6 +62,27 @@ def test_each_reward_is_counted_again_in_its_turn_and_a_wrong_one_stops_payments
     reactor.obey()
     assert checks.counts() == (2, 1)
     assert "was not divided as its shares say" in (FlowReader(pool.books).stopped() or "")
+    role._loops.stop()
+
+
+def test_a_book_that_credits_early_does_it_by_itself_and_tells_the_cap(pool: Pool) -> None:
+    deposit(pool, G)
+    find_another(pool, LATER)
+    see(pool, 30, LATER, terms=None)
+    settler = pool.settler()
+    run(settler.step())
+    registry, reactor = CollectorRegistry(), Reactor()
+    role, metrics = role_on(pool, reactor), BookMetrics(registry)
+    role._credit_early(pool.store, pool.books, settler, metrics)
+    reactor.advance(EARLY_EVERY_S)
+    assert pool.balance(ledger.ADVANCED) == 0  # it is not configured
+    rewards = configuration.RewardsConfig(credit_confirmations=20, credit_cap_sat=5_000)
+    config = role._context.config.model_copy(update={"rewards": rewards})
+    role._context = attrs.evolve(role._context, config=config)
+    role._credit_early(pool.store, pool.books, settler, metrics)
+    reactor.advance(EARLY_EVERY_S)
+    assert pool.balance(ledger.ADVANCED) == 5_000_000
+    assert registry.get_sample_value("sluice_early_credit_cap_msat") == 5_000_000
     role._loops.stop()
 
 
