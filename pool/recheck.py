@@ -31,6 +31,7 @@ from pool.store.reward_checks import (
     residual_before,
 )
 from pool.verify_entry import compared
+from pool.verify_proofs import oldest_share, shares_changed
 from pool.verify_rewards import RewardAudit
 
 Counting = Callable[[Path, str], Sequence[str]]
@@ -110,7 +111,20 @@ def counted_again(directory: Path, key: str) -> Sequence[str]:
     ):
         audit = Audit(shares, books)
         with audit.snapshot():
-            return (_slice if key.startswith("shares:") else _differences)(audit, books, key)
+            found = (_slice if key.startswith("shares:") else _differences)(audit, books, key)
+            return [*found, *_changed(audit, shares, books, key)]
+
+
+def _changed(audit: Audit, shares: sqlite3.Connection, books: sqlite3.Connection, key: str) -> Sequence[str]:
+    """Whether the shares that were paid are still those that the log's tree was made of."""
+    row = audit.entry(key)
+    if row is None:
+        return []
+    try:
+        oldest = oldest_share(json.loads(row.memo))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return []  # whoever counts again says so
+    return [] if oldest is None else shares_changed(shares, books, oldest)
 
 
 def _slice(audit: Audit, books: sqlite3.Connection, key: str) -> Sequence[str]:

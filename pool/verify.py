@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from payouts.money import Msat, Sat, to_msat
 from pool import ledger
 from pool.adjustments import booked, from_entry
@@ -20,35 +18,9 @@ from pool.treasury import transfer_again
 from pool.verify_archive import check_archive
 from pool.verify_assertions import AssertionAudit
 from pool.verify_entry import compared
+from pool.verify_proofs import ProofAudit
+from pool.verify_report import Report
 from pool.verify_rewards import RewardAudit
-
-
-@attrs.frozen
-class Report:
-    """What was checked, and what was found.
-
-    Attributes:
-        checked: how many of what.
-        differences: one sentence each; empty when the books are right.
-    """
-
-    checked: Mapping[str, int]
-    differences: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether the books are right in every point that was checked."""
-        return not self.differences
-
-    def lines(self) -> list[str]:
-        """The report as text, one line each."""
-        counts = [f"checked {count} {what}" for what, count in self.checked.items()]
-        verdict = "the books are right" if self.ok else f"{len(self.differences)} differences"
-        return [*counts, *(f"DIFFERENCE: {each}" for each in self.differences), verdict]
-
-    def as_json(self) -> dict[str, object]:
-        """The report as a JSON-able document."""
-        return {"ok": self.ok, "checked": dict(self.checked), "differences": list(self.differences)}
 
 
 def verify(shares: sqlite3.Connection, books: sqlite3.Connection) -> Report:
@@ -59,8 +31,11 @@ def verify(shares: sqlite3.Connection, books: sqlite3.Connection) -> Report:
         books: ledger.db, for reading.
     """
     audit = Audit(shares, books)
+    proven: list[str] = []
     with audit.snapshot():
-        return _Verifier(audit).run()
+        report = _Verifier(audit).run()
+        checked = ProofAudit(shares, books, proven.append).run()
+    return Report({**report.checked, **checked}, (*report.differences, *proven))
 
 
 class _Verifier:

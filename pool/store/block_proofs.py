@@ -11,7 +11,10 @@ from pool.proof.blockproof import BlockProof, checked
 from pool.proof.merkle import HASH_BYTES
 from pool.store.database import transaction
 
-_COLUMNS: Final = "p.hash, b.height, b.state, p.header, p.coinbase, p.branch, p.commitment_id"
+_COLUMNS: Final = (  # as bytes whatever somebody has made of them: a proof that is none shall be named
+    "p.hash, b.height, b.state, CAST(p.header AS BLOB), CAST(p.coinbase AS BLOB), CAST(p.branch AS BLOB),"
+    " p.commitment_id"
+)
 
 
 @attrs.frozen
@@ -62,6 +65,13 @@ class ProofTable:
             ProofError: what is stored is none.
         """
         return self._first("WHERE p.hash = ?", block_hash)
+
+    def hashes(self) -> list[str]:
+        """Hashes of the blocks that have a proof, oldest first."""
+        rows = self._connection.execute(
+            "SELECT p.hash FROM block_proof p JOIN block b ON b.hash = p.hash ORDER BY b.found_id"
+        )
+        return [row[0] for row in rows]
 
     def covering(self, share_id: int) -> KeptProof | None:
         """The first block that is not orphaned and fixes a log with this share in it.

@@ -142,6 +142,14 @@ class LogTable:
         """All policies of all pots, as a commitment has them."""
         return policies_of((change.pot, change.term) for change in policies.read(self._connection))
 
+    def policies_at(self, journal: str) -> dict[str, tuple[Adopted, ...]] | None:
+        """The policies that were in the journal up to the entry with this hash; None: there is no such one."""
+        row = self._connection.execute("SELECT id FROM journal WHERE hash = ?", (journal,)).fetchone()
+        if row is None:
+            return {} if journal == GENESIS else None
+        known = policies.read(self._connection, row[0])
+        return policies_of((change.pot, change.term) for change in known)
+
     def write(self, tiles: Sequence[Tile], commitment: Commitment | None, now_ms: int, keep_ms: int) -> bool:
         """Write finished tiles and a new commitment in one transaction, and drop commitments of no more use.
 

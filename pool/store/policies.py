@@ -17,7 +17,10 @@ from pool import ledger
 from pool.rewards.policy import Policy, Term, policy_of
 
 KIND: Final = "policy"
-_SELECT: Final = "SELECT memo, time_ms FROM journal WHERE key > 'policy:' AND key < 'policy;' ORDER BY id"
+_SELECT: Final = (
+    "SELECT memo, time_ms FROM journal WHERE key > 'policy:' AND key < 'policy;' AND id <= ? ORDER BY id"
+)
+_ALL: Final = (1 << 63) - 1
 
 
 @attrs.frozen
@@ -65,9 +68,14 @@ def term_of(memo: Mapping[str, Any]) -> Term:
     return Term(policy_of(memo["policy"]), int(memo["after_share"]))
 
 
-def read(connection: sqlite3.Connection) -> list[PolicyChange]:
-    """Every policy of every pot, oldest first.  Args: connection: to ledger.db."""
-    rows = ((json.loads(memo), time_ms) for memo, time_ms in connection.execute(_SELECT))
+def read(connection: sqlite3.Connection, last_id: int = _ALL) -> list[PolicyChange]:
+    """Every policy of every pot, oldest first.
+
+    Args:
+        connection: to ledger.db.
+        last_id: of the journal's entries; later ones are left out.
+    """
+    rows = ((json.loads(memo), time_ms) for memo, time_ms in connection.execute(_SELECT, (last_id,)))
     return [PolicyChange(memo["pot"], term_of(memo), time_ms) for memo, time_ms in rows]
 
 

@@ -1,0 +1,196 @@
+"""What blocks have fixed holds the pool: a changed share, tile, policy or proof is found and named."""
+
+# ruff: noqa: S608 - the statements are this file's own constants
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pool.logtree import TILE
+from pool.proof.commitment import output_data
+from pool.recheck import counted_again
+from pool.roles.proving import GROW_EVERY_S
+from pool.store.database import connect
+from pool.store.ledger import LedgerStore
+from pool.verify import verify
+from pool.verify_proofs import ProofAudit, oldest_share, shares_changed
+from tests.pool.test_block_proofs import find_block, keeper, run
+from tests.pool.test_committing import Files, caught_up
+from tests.pool.test_settle import HASH, NOW_MS, POLICY, Pool
+from tests.pool.test_verify import pool, tamper
+
+__all__ = ["pool"]  # a fixture
+
+AFTER = TILE + 100
+"""Shares that the first of the two blocks fixes; the second one fixes those of two tiles and 70 more."""
+
+
+def audited(files: Files) -> list[str]:
+    found: list[str] = []
+    ProofAudit(files.shares, files.books, found.append).run()
+    return found
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """Two blocks that fix a log of two tiles and a part, and a share behind what they fix."""
+    directory = tmp_path_factory.mktemp("mined")
+    with (
+        closing(connect(directory, "shares")) as shares,
+        closing(connect(directory, "ledger")) as books,
+    ):
+        made = Files(directory, shares, books)
+        LedgerStore(books).adopt({"pool": POLICY}, 0, NOW_MS)
+        committing, hashes = made.start(), []
+        for number, count in ((1, AFTER), (2, 2 * TILE + 70 - AFTER - 1)):
+            made.mine(count)
+            caught_up(committing)
+            commitment = committing.commit(NOW_MS + number * 60_000)
+            assert commitment is not None
+            data = output_data(commitment)
+            hashes.append(find_block(made, lambda data=data: data, number).hash)  # type: ignore[misc]
+            run(keeper(made).step())
+    return directory, hashes[0], hashes[1]
+
+
+@pytest.fixture
+def mined(original: tuple[Path, str, str], tmp_path: Path) -> Iterator[tuple[Files, str, str]]:
+    """A copy of it, and the hashes of the two blocks."""
+    for name in ("shares.db", "ledger.db"):
+        shutil.copy(original[0] / name, tmp_path / name)
+    with (
+        closing(connect(tmp_path, "shares")) as shares,
+        closing(connect(tmp_path, "ledger")) as books,
+    ):
+        yield Files(tmp_path, shares, books), *original[1:]
+
+
+SHARE = "UPDATE share SET account = 'eve' WHERE id = {}"
+HARM: dict[str, tuple[str, str, str]] = {
+    "a share in the first tile": ("shares", SHARE.format(1000), "shares 961 to 1024: no longer what the log"),
+    "its worker alone": ("shares", "UPDATE share SET worker = 'x' WHERE id = 1", "shares 1 to 64: no longer"),
+    "its time by a millisecond": (
+        "shares",
+        f"UPDATE share SET time_ms = time_ms + 1 WHERE id = {TILE}",
+        f"shares {TILE - 63} to {TILE}: no longer",
+    ),
+    "a share that only a block has fixed": (
+        "shares",
+        SHARE.format(2 * TILE + 5),
+        f"shares {AFTER + 1} to {2 * TILE + 70}: no longer what block {{second}} has fixed",
+    ),
+    "a share that is gone": (
+        "shares",
+        "DELETE FROM share WHERE id = 77",
+        "shares 77 to 77: not in the log",
+    ),
+    "a target": ("shares", "UPDATE target SET target = zeroblob(32)", "shares 1 to 64: no longer"),
+    "a tile's node": (
+        "books",
+        "UPDATE log_tile SET nodes = zeroblob(2048) WHERE n = 1",
+        f"shares {TILE + 1} to {2 * TILE}: the log's tree has a root of them that is none",
+    ),
+    "a policy": (
+        "books",
+        "UPDATE journal SET memo = replace(memo, '\"fee_bps\":100', '\"fee_bps\":99')",
+        "block {first}: fixes other policies of pot pool",
+    ),
+    "the journal": (
+        "books",
+        "UPDATE journal SET hash = substr(hash, 1, 63) || 'g'",
+        "which the journal lacks",
+    ),
+    "a commitment": (
+        "books",
+        "UPDATE commitment SET document = replace(document, '\"size\":4196', '\"size\":4195')",
+        "block {first}: the books do not have what its coinbase fixes",
+    ),
+    "a commitment that is none": ("books", "UPDATE commitment SET document = '{{}}'", "block {first}: "),
+    "a coinbase": (
+        "books",
+        "UPDATE block_proof SET coinbase = substr(coinbase, 1, 60) || 'x' || substr(coinbase, 62)",
+        "block {first}: its proof is not that of its coinbase",
+    ),
+    "a coinbase that is none": (
+        "books",
+        "UPDATE block_proof SET coinbase = zeroblob(9)",
+        "block {first}: its proof is none",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", list(HARM))
+def test_whatever_was_changed_is_named_where_it_is(what: str, mined: tuple[Files, str, str]) -> None:
+    files, first, second = mined
+    place, statement, expected = HARM[what]
+    tamper(files.shares if place == "shares" else files.books, statement.replace("{{}}", "{}"))
+    found = audited(files)
+    text = expected.format(first=first, second=second)
+    assert any(text in each for each in found), found
+
+
+def test_a_log_that_nobody_has_touched_is_right_and_old_blocks_without_proofs_are_counted(
+    mined: tuple[Files, str, str],
+) -> None:
+    files, _, _ = mined
+    found: list[str] = []
+    find_block(files, None, 3)
+    files.mine(10)
+    counts = ProofAudit(files.shares, files.books, found.append).run()
+    assert found == []
+    assert counts == {
+        "proofs of blocks": 2,
+        "blocks that no proof was kept of": 1,
+        "shares in the log's tree": 2 * TILE + 70,
+    }
+
+
+def forge(files: Files) -> None:
+    """Whoever has both files in their hands changes a share, and makes the tree again to fit."""
+    tamper(files.shares, SHARE.format(1000))
+    tamper(files.books, "DELETE FROM log_tile")
+    committing = files.start()
+    caught_up(committing)
+    committing.commit(NOW_MS * 2)
+
+
+def test_who_makes_the_whole_tree_again_is_held_by_the_first_block_that_fixed_the_share(
+    mined: tuple[Files, str, str],
+) -> None:
+    files, first, second = mined
+    forge(files)
+    found = audited(files)
+    assert any(f"shares 1 to {AFTER}: no longer what block {first} has fixed" in each for each in found)
+    assert any(f"no longer what block {second} has fixed" in each for each in found)
+
+
+def test_only_what_matters_is_looked_at_when_a_reward_is_counted_again(
+    mined: tuple[Files, str, str],
+) -> None:
+    files, _, _ = mined
+    assert shares_changed(files.shares, files.books, TILE + 5) == []
+    tamper(files.shares, SHARE.format(1000))
+    assert shares_changed(files.shares, files.books, TILE + 5) == []  # before anything that is paid
+    (text,) = shares_changed(files.shares, files.books, 5)
+    assert text.startswith("shares 961 to 1024: ")
+    assert oldest_share({"parts": [{"window": {"first_id": 9}}, {"window": None}]}) == 9
+    assert oldest_share({"parts": [{"window": None}]}) is None
+    assert oldest_share({"after_share": 7, "last_share": 9}) == 8
+
+
+def test_a_share_that_was_changed_before_it_was_paid_stops_payments_though_the_sum_is_right(
+    pool: Pool,
+) -> None:
+    committing = Files(pool.directory, pool.shares, pool.books).start()
+    caught_up(committing)
+    assert committing.commit(NOW_MS) is not None
+    assert counted_again(pool.directory, f"reward:{HASH}:0") == []
+    tamper(pool.shares, "UPDATE share SET worker = 'another' WHERE id = 2")  # no amount depends on it
+    (text,) = counted_again(pool.directory, f"reward:{HASH}:0")
+    assert "no longer what the newest commitment has fixed" in text
+    assert any(text in each for each in verify(pool.shares, pool.books).differences)
+    assert GROW_EVERY_S <= 1  # a share is fixed long before what it is paid can be spent
