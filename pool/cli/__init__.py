@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pool.cli import accounts, bench, blocks, daemon, journal, money, treasury, trial
+from pool.cli import accounts, bench, blocks, daemon, journal, money, proof, treasury, trial
 
 
 class _InOrder(click.Group):
@@ -35,6 +35,7 @@ for command in (
     *blocks.COMMANDS,
     *journal.COMMANDS,
     *treasury.COMMANDS,
+    *proof.COMMANDS,
     *trial.COMMANDS,
     *bench.COMMANDS,
 ):
