@@ -69,7 +69,7 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
         "histogram", "book", "Time to divide a block and write its rewards", buckets=_SLOW_S
     ),
     "sluice_reserve_msat": Metric(
-        "gauge", "book", "What is left of the reserve that shares are paid from (PPS)"
+        "gauge", "book", "What is left of the reserve that shares are paid from (PPS, FPPS)"
     ),
     "sluice_reserve_ruin_probability": Metric(
         "gauge", "book", "The odds that this reserve is ever used up, at the newest block"
@@ -107,7 +107,7 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
         "gauge", "web", "What was credited for blocks that have not matured: lost, if they are"
     ),
     "sluice_rewards_checked": Metric(
-        "gauge", "web", "Rewards that were counted again, share by share", ("result",)
+        "gauge", "web", "Rewards and paid slices that were counted again, share by share", ("result",)
     ),
     "sluice_sending_stopped": Metric("gauge", "web", "1 while payments are stopped by a breaker"),
     "sluice_stops": Metric(

@@ -32,8 +32,8 @@ def init(path: Path) -> None:
     PATH is sluice.toml unless another is given.  The server key, which withdraw links are signed with, goes
     to data/ beside it.  Neither is ever overwritten.
 
-    Its [rewards] says how blocks are divided: pplns, solo and pps cannot be gained from by hopping, tides and
-    prop can.
+    Its [rewards] says how blocks are divided: pplns, solo, pps, pps+ and fpps cannot be gained from by
+    hopping, tides and prop can.  Those that pay before blocks are found (pps, pps+, fpps) need a reserve.
     """
     text = files("pool").joinpath("example.toml").read_text(encoding="utf-8")
     try:
