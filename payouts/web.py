@@ -69,18 +69,25 @@ class LnurlRoutes:
         now_ms: Unix milliseconds.
         options: see WithdrawOptions.
         logins: where wallets' log-ins go.
+        admit: whether a log-in may be looked at now, or there are too many.
     """
 
     app = Klein()
     log = Logger()
 
     def __init__(
-        self, desk: ClaimDesk, now_ms: Callable[[], int], options: WithdrawOptions, logins: LoginDesk
+        self,
+        desk: ClaimDesk,
+        now_ms: Callable[[], int],
+        options: WithdrawOptions,
+        logins: LoginDesk,
+        admit: Callable[[IRequest], bool],
     ) -> None:
         self._desk = desk
         self._now_ms = now_ms
         self._options = options
         self._logins = logins
+        self._admit = admit
 
     def resource(self) -> IResource:
         """The routes as a Twisted resource; they begin with ``/lnurl/``, so mount it at the root."""
@@ -133,7 +140,7 @@ class LnurlRoutes:
         )
         if k1 is None or wallet is None or signature is None:
             return lnurl.error_document("k1, sig and key must each be given once")
-        refusal = self._login(k1.lower(), wallet.lower(), signature.lower())
+        refusal = self._login(request, k1.lower(), wallet.lower(), signature.lower())
         return lnurl.success_document() if refusal is None else lnurl.error_document(refusal)
 
     @app.handle_errors(Exception)
@@ -146,11 +153,13 @@ class LnurlRoutes:
         _set_headers(request)
         return lnurl.error_document("the pool cannot answer now: try again in a minute")
 
-    def _login(self, k1: str, wallet: str, signature: str) -> str | None:
+    def _login(self, request: IRequest, k1: str, wallet: str, signature: str) -> str | None:
         """Why a wallet may not log in, or None when its signature was kept."""
         challenge = login.read_k1(self._options.terms.server_key, k1)
         if challenge is None or self._now_ms() // 1000 >= challenge.expires_s:
             return "this code is out of date: load the page again"
+        if not self._admit(request):  # a curve's arithmetic and a row, for whoever has seen the page
+            return "too many wallets log in at once: try again in a minute"
         if not login.is_signed(k1, wallet, signature):
             return "the signature is not of this key and this code"
         if not self._logins.signed(lnurl.k1_hash(k1), wallet, signature):

@@ -7,6 +7,7 @@ import secrets
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
+from twisted.web.iweb import IRequest
 
 from payouts.values import WithdrawTerms
 from payouts.web import LnurlRoutes, WithdrawOptions
@@ -22,10 +23,11 @@ from pool.store.flows import FlowReader
 from pool.store.inbox import InboxStore
 from pool.store.queries import Queries
 from pool.store.wishes import WishAnswers, WishInbox
-from pool.web.access import AccessLog
+from pool.web.access import AccessLog, visitor
+from pool.web.bucket import Gate
 from pool.web.owners import OwnerPages
 from pool.web.ports import facts_of
-from pool.web.private import Surroundings
+from pool.web.private import LOGINS, LOGINS_EACH, Surroundings
 from pool.web.proof import ProofPages
 from pool.web.site import Site
 from pool.web.withdraw import why_not
@@ -69,7 +71,12 @@ class WebRole:
             options = WithdrawOptions(
                 config.web.public_url, facts.withdraw_text, claim_terms(config, config.lightning, key)
             )
-            wallets = LnurlRoutes(desk, context.now_ms, options, owners).resource()
+            logins = Gate(LOGINS, LOGINS_EACH)
+
+            def admit(request: IRequest) -> bool:
+                return logins.take(context.now_ms(), visitor(request))
+
+            wallets = LnurlRoutes(desk, context.now_ms, options, owners, admit).resource()
         site = Site(
             facts,
             queries,

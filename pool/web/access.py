@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -12,11 +13,14 @@ from twisted.web.iweb import IRequest
 from twisted.web.server import Request as PageRequest
 from twisted.web.server import Site
 
+from payouts.addresses import is_public
+
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src data: 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
 )
 MOST_BODY: Final = 16_384  # bytes; the longest form has a signature of a thousand characters
+_HOST_BITS: Final = 64  # of an IPv6 address, those that one network gives out
 _PLAIN: Final = frozenset({"", "start", "blocks", "static", "healthz", "metrics", "api", "account", "login"})
 _SECRET: Final = frozenset({"a", "u", "lnurl", "prove"})
 _HARMLESS: Final = re.compile(r"/*([\w-]{1,16}(\.\w{1,4})?/?){0,3}", re.ASCII)
@@ -73,6 +77,31 @@ class AccessLog(Site):
             status=request.code,
             bytes=request.sentLength,
         )
+
+
+def visitor(request: IRequest) -> str | None:
+    """The address that a request comes from, as far as it can be told; None when it cannot.
+
+    A peer on the open internet is the visitor.  Any other is a proxy of the operator's, or Tor, or a
+    neighbour: of what X-Forwarded-For says the last address is the proxy's own word, and all before it, or
+    all of it at a peer on the open internet, is the visitor's.  An IPv6 address stands for its /64, since
+    that is what one visitor has.
+    """
+    peer = getattr(request.getClientAddress(), "host", "")
+    if is_public(peer):
+        return _network(peer)
+    forwarded = _header(request, "X-Forwarded-For").rpartition(",")[2].strip()
+    return _network(forwarded)
+
+
+def _network(address: str) -> str | None:
+    try:
+        number = ip_address(address)
+    except ValueError:
+        return None
+    if number.version == 6:
+        return str(ip_network((int(number) >> _HOST_BITS << _HOST_BITS, 64)))
+    return str(number)
 
 
 def protect(request: IRequest, *, private: bool = False, referrer: str = "no-referrer") -> None:

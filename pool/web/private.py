@@ -16,17 +16,20 @@ from payouts.ports import ClaimDesk
 from pool.accounts import hash_secret
 from pool.store.queries import Queries
 from pool.web import reply
-from pool.web.access import redacted, same_origin
-from pool.web.bucket import Bucket
+from pool.web.access import redacted, same_origin, visitor
+from pool.web.bucket import Gate, Rate
 from pool.web.pages import Pages
 from pool.web.ports import Facts, InThread, OwnersDesk
 from pool.web.visits import Visits
 from pool.wishes import Wish
 
 SECRET: Final = re.compile(r"[\w-]{40,50}", re.ASCII)
-WISHES_AT_ONCE: Final = 60
-"""Wishes that may be filed in a row; one more every WISH_EVERY_MS.  A bound on what bots can file."""
-WISH_EVERY_MS: Final = 500
+WISHES: Final = Rate(60, 500)
+"""Wishes that may be filed: a bound on what bots can make the payer do."""
+WISHES_EACH: Final = Rate(20, 3_000)
+LOGINS: Final = Rate(60, 200)
+"""Signatures that are looked at, of wallets that log in and, apart from them, of addresses' owners."""
+LOGINS_EACH: Final = Rate(20, 3_000)
 
 
 @attrs.frozen
@@ -79,7 +82,7 @@ class Private:
         self._facts, self._desk = around.facts, around.desk
         self._pages = Pages(around.facts)
         self._visits = Visits(around.key, around.facts.public_url.startswith("https:"), around.entropy)
-        self._wishes = Bucket(WISHES_AT_ONCE, WISH_EVERY_MS)
+        self._wishes = Gate(WISHES, WISHES_EACH)
 
     def _opened(self, request: IRequest, secret: str | None) -> Opened | None:
         """The account that the secret in the path opens, or else the wallet of this browser's session."""
@@ -108,8 +111,8 @@ class Private:
         """File a wish; None when it was granted, else the page that says why not."""
         if from_form and not same_origin(request, self._facts.public_url):
             return self._message(request, 403, "Not from here", "Press the button on this pool's own page.")
-        if not self._wishes.take(self._around.now_ms()):
-            return self._message(request, 429, "Too many at once", "Try again in a minute.")
+        if not self._wishes.take(self._around.now_ms(), visitor(request)):
+            return self._too_many(request)
         verdict = await self._desk.ask(account, wish)
         if verdict is None:
             self._log.warn("A wish got no answer in time: is the payer running?")
@@ -134,6 +137,9 @@ class Private:
         reply.status(request, code)
         page = self._pages.message(title, text, self._around.now_ms())
         return reply.html(request, page, private=True)
+
+    def _too_many(self, request: IRequest) -> bytes:
+        return self._message(request, 429, "Too many at once", "Try again in a minute.")
 
     def _odd(self, request: IRequest, failure: Failure) -> bytes:
         """What is no page of ours, and what broke."""

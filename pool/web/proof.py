@@ -12,8 +12,10 @@ from twisted.web.resource import IResource
 from payouts.signed import NONCE_DIGITS, objection, ownership_message
 from pool.accounts import hash_secret, new_secret, output_script, payable_address
 from pool.web import reply
+from pool.web.access import visitor
+from pool.web.bucket import Gate
 from pool.web.pages import Proof
-from pool.web.private import SECRET, Private
+from pool.web.private import LOGINS, LOGINS_EACH, SECRET, Private, Surroundings
 from pool.wishes import ProveAddress
 
 PROOF_S: Final = 3600
@@ -24,6 +26,10 @@ class ProofPages(Private):
     """The routes below ``/prove``.  Nothing is kept before a good signature has come."""
 
     app = Klein()
+
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(around)
+        self._signatures = Gate(LOGINS, LOGINS_EACH)
 
     def resource(self) -> IResource:
         """The pages as a Twisted resource, to be mounted at the root."""
@@ -47,6 +53,8 @@ class ProofPages(Private):
         script = None if name is None else output_script(name, self._facts.network)
         if name is None or script is None or not SECRET.fullmatch(secret) or not until.isdecimal():
             return self._no_address(request)
+        if not self._signatures.take(self._around.now_ms(), visitor(request)):
+            return self._too_many(request)
         expires_s, signature = int(until[:12]), fields.get("signature", "")
         message = self._message_of(name, secret, expires_s)
         objected = objection(script, message, signature)

@@ -22,16 +22,16 @@ from pool.accounts import payable_address
 from pool.errors import StoreError
 from pool.store.queries import Queries
 from pool.web import api
-from pool.web.access import protect, redacted, same_origin
-from pool.web.bucket import Bucket
+from pool.web.access import protect, redacted, same_origin, visitor
+from pool.web.bucket import Gate, Rate
 from pool.web.pages import BLOCKS, STYLE, Pages, account_figures, pool_figures
 from pool.web.ports import AccountDesk, Facts, InThread
 from pool.web.reply import html, status, typed
 from pool.web.root import Root
 
-ACCOUNTS_AT_ONCE: Final = 30
-"""New accounts that may be made in a row; one more every ACCOUNT_EVERY_MS.  A bound on what bots can add."""
-ACCOUNT_EVERY_MS: Final = 2_000
+ACCOUNTS: Final = Rate(30, 2_000)
+"""New accounts that may be made: a bound on what bots can add."""
+ACCOUNTS_EACH: Final = Rate(10, 30_000)
 
 
 class Site:
@@ -64,7 +64,7 @@ class Site:
         self._now_ms = now_ms
         self._in_thread = in_thread
         self._pages = Pages(facts)
-        self._new_accounts = Bucket(ACCOUNTS_AT_ONCE, ACCOUNT_EVERY_MS)
+        self._new_accounts = Gate(ACCOUNTS, ACCOUNTS_EACH)
 
     def resource(self, owners: IResource, proofs: IResource, wallets: IResource | None = None) -> IResource:
         """The root resource.
@@ -105,7 +105,7 @@ class Site:
         """Make a pool account and show its claim link, this once."""
         if not same_origin(request, self._facts.public_url):
             return self._message(request, 403, "Not from here", "Press the button on this pool's own page.")
-        if not self._new_accounts.take(self._now_ms()):
+        if not self._new_accounts.take(self._now_ms(), visitor(request)):
             return self._message(
                 request, 429, "Too many at once", "Many accounts were made just now: try again in a minute."
             )

@@ -93,6 +93,7 @@ class Wallet:
     desk: FakeDesk = attrs.Factory(FakeDesk)
     now_s: int = MADE_S
     terms: ClaimTerms = TERMS
+    admitted: bool = True
 
     def get(self, path: str) -> tuple[dict[str, Any], Any]:
         """The JSON answered, and the response."""
@@ -101,6 +102,7 @@ class Wallet:
             lambda: self.now_s * 1000,
             WithdrawOptions(BASE, "Sluice payout", self.terms),
             self.desk,
+            lambda _: self.admitted,
         )
         agent = RequestTraversalAgent(routes.resource())  # type: ignore[no-untyped-call]
         results: list[tuple[dict[str, Any], Any]] = []

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.logger import capturedLogs
+from twisted.web.test.requesthelper import DummyRequest
 
 from pool.accounts import new_secret
-from pool.web.access import MOST_BODY, redacted
+from pool.web.access import MOST_BODY, redacted, visitor
 from tests.pool.web_site import Running
 
 
@@ -83,3 +86,27 @@ def test_a_body_that_is_longer_than_any_form_ends_the_connection(tmp_path: Path)
     assert running.ask(path, "POST", body="x" * MOST_BODY).status == 404
     with pytest.raises(IndexError):  # there is no status, nor anything else
         running.ask(path, "POST", body="x" * (MOST_BODY + 1))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "who"),
+    [
+        ("93.184.215.14", None, "93.184.215.14"),
+        ("93.184.215.14", "1.2.3.4", "93.184.215.14"),  # its own word for itself
+        ("127.0.0.1", "9.9.9.9, 1.2.3.4", "1.2.3.4"),  # what the proxy has added
+        ("127.0.0.1", "1.2.3.4, unknown", None),
+        ("127.0.0.1", None, None),  # an onion service
+        ("10.0.0.7", None, None),
+        ("2600:1406:bc00:53::b81e:94ce", None, "2600:1406:bc00:53::/64"),
+        ("::1", "2600:1406:bc00:53:ffff::1", "2600:1406:bc00:53::/64"),
+    ],
+)
+def test_a_visitor_is_the_peer_or_whom_the_proxy_names(
+    peer: str, forwarded: str | None, who: str | None
+) -> None:
+    kind: Any = IPv6Address if ":" in peer else IPv4Address
+    request: Any = DummyRequest([])
+    request.client = kind("TCP", peer, 1)
+    if forwarded is not None:
+        request.requestHeaders.setRawHeaders("X-Forwarded-For", [forwarded])
+    assert visitor(request) == who

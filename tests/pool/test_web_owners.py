@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs
 from payouts.lnurl import read_token
 from pool.accounts import hash_secret
 from pool.regtest.qr import read_svg
-from pool.web.private import WISHES_AT_ONCE
+from pool.web.private import LOGINS, LOGINS_EACH, WISHES
 from pool.web.visits import SESSION_S, TICKET_S
 from tests.pool.test_web_site import outline
 from tests.pool.test_wishes import ADDRESS as OWN_ADDRESS
@@ -239,11 +239,41 @@ def test_no_other_site_changes_anything(running: Running, do: str, header: tuple
 
 
 def test_wishes_cannot_be_filed_without_bound(running: Running) -> None:
-    for _ in range(WISHES_AT_ONCE):
+    for _ in range(WISHES.size):
         assert running.post(SETTINGS, do="no card").status == 303
     assert running.post(SETTINGS, do="no card").status == 429
     running.now_ms += 500
     assert running.post(SETTINGS, do="no card").status == 303
+
+
+def from_(address: str) -> tuple[str, str]:
+    return ("X-Forwarded-For", address)
+
+
+def test_wallets_cannot_log_in_without_bound_and_hear_so_in_their_own_protocol(running: Running) -> None:
+    def sign_in(address: str, seed: int) -> dict[str, str]:
+        parts = urlsplit(code_on(running.ask("/login")))
+        k1 = parts.query.partition("k1=")[2][:64]
+        key, signature = lnurlauth_signature(k1, seed.to_bytes(32, "big"))
+        path = f"{parts.path}?{parts.query}&sig={signature}&key={key}"
+        answer: dict[str, str] = running.ask(path, headers=[from_(address)]).json
+        return answer
+
+    ok, too_many = {"status": "OK"}, "too many wallets log in at once: try again in a minute"
+    answers = [sign_in("9.9.9.9", seed) for seed in range(1, LOGINS_EACH.size + 2)]
+    assert answers == [ok] * LOGINS_EACH.size + [{"status": "ERROR", "reason": too_many}]
+    others = [sign_in(f"9.9.8.{number}", number) for number in range(1, LOGINS.size + 1)]
+    assert others.count(ok) == LOGINS.size - LOGINS_EACH.size
+    running.now_ms += LOGINS_EACH.every_ms
+    assert sign_in("9.9.9.9", 99) == ok
+
+
+def test_signatures_of_an_address_cannot_be_tried_without_bound(running: Running) -> None:
+    path, form = f"/prove/{OWN_ADDRESS}", {"secret": SECRET, "until": "1800000000", "signature": "AA=="}
+    for _ in range(LOGINS_EACH.size):
+        assert running.post(path, [*OWN_PAGE, from_("9.9.9.9")], **form).status == 200
+    assert running.post(path, [*OWN_PAGE, from_("9.9.9.9")], **form).status == 429
+    assert running.post(path, [*OWN_PAGE, from_("9.9.8.8")], **form).status == 200
 
 
 def test_a_payer_that_is_away_changes_nothing_and_is_told(running: Running) -> None:

@@ -20,7 +20,7 @@ from pool.config import Config
 from pool.rewards.policy import Policy, Scheme
 from pool.store.ledger import LedgerStore
 from pool.web.ports import facts_of
-from pool.web.site import ACCOUNTS_AT_ONCE
+from pool.web.site import ACCOUNTS, ACCOUNTS_EACH
 from tests.pool.test_store_queries import ADDRESS, NOW_MS, add_shares
 from tests.pool.web_site import FACTS, NAME, SECRET, Running
 
@@ -182,12 +182,20 @@ def test_a_form_on_another_site_makes_no_account(running: Running, header: tuple
 
 
 def test_accounts_cannot_be_made_without_bound(running: Running) -> None:
-    for _ in range(ACCOUNTS_AT_ONCE):
+    for _ in range(ACCOUNTS.size):
         assert running.ask("/start", "POST").status == 200
     assert running.ask("/start", "POST").status == 429
     running.now_ms += 2_000
     assert running.ask("/start", "POST").status == 200
     assert running.ask("/start", "POST").status == 429
+
+
+def test_one_address_makes_few_of_them(running: Running) -> None:
+    here = [("X-Forwarded-For", "9.9.9.9")]
+    for _ in range(ACCOUNTS_EACH.size):
+        assert running.ask("/start", "POST", here).status == 200
+    assert running.ask("/start", "POST", here).status == 429
+    assert running.ask("/start", "POST", [("X-Forwarded-For", "9.9.9.8")]).status == 200
 
 
 def test_an_account_that_cannot_be_saved_is_not_shown(running: Running) -> None:

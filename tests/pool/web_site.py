@@ -33,11 +33,12 @@ from pool.store.database import connect
 from pool.store.destinations import DestinationDesk
 from pool.store.queries import Queries
 from pool.store.wishes import WishAnswers, WishInbox, answer_wishes
-from pool.web.access import AccessLog
+from pool.web.access import AccessLog, visitor
+from pool.web.bucket import Gate
 from pool.web.miner_ports import MinerPort
 from pool.web.owners import OwnerPages
 from pool.web.ports import Facts
-from pool.web.private import Surroundings
+from pool.web.private import LOGINS, LOGINS_EACH, Surroundings
 from pool.web.proof import ProofPages
 from pool.web.site import Site
 from pool.wishes import Granter, Verdict, Wish, WishTerms, encode
@@ -171,6 +172,7 @@ class Running:
         self.claims = claims or FakeClaims()
         self.now_ms = NOW_MS
         self.payer_is_away = False
+        self.logins = Gate(LOGINS, LOGINS_EACH)
         queries, inbox = Queries(directory), connect(directory, "inbox")
         self.site = Site(facts, queries, self.accounts, now_ms=lambda: self.now_ms, in_thread=maybeDeferred)
         self.wishes = WishInbox(inbox)
@@ -193,6 +195,7 @@ class Running:
             lambda: self.now_ms,
             WithdrawOptions(facts.public_url, facts.withdraw_text, CLAIM_TERMS),
             self.desk,
+            lambda request: self.logins.take(self.now_ms, visitor(request)),
         )
         self.root = self.site.resource(
             OwnerPages(around).resource(), ProofPages(around).resource(), wallets.resource()
