@@ -77,6 +77,22 @@ class Pace:
         self.sleep(max(LEAST_PAUSE_S, took_s * PAUSE_PER_S))
 
 
+def due(until: int, last_id: int, ids_per_file: int = IDS_PER_FILE) -> list[tuple[int, int]]:
+    """The files that can be made: first and last log id of each.
+
+    Args:
+        until: log id of the newest share that is in a file.
+        last_id: newest share that may leave the log.
+        ids_per_file: log ids in a file.
+    """
+    first = until + 1
+    found: list[tuple[int, int]] = []
+    while (end := (until // ids_per_file + 1 + len(found)) * ids_per_file) <= last_id:
+        found.append((first, end))
+        first = end + 1
+    return found
+
+
 class Archiver:
     """Moves shares from the log into files.
 
@@ -102,14 +118,6 @@ class Archiver:
         self._pace = pace
         self._ids_per_file = ids_per_file
 
-    def ranges(self, last_id: int) -> list[tuple[int, int]]:
-        """The files that are due: first and last log id of each, none beyond ``last_id``."""
-        first, found = self._store.until() + 1, []
-        while (end := (first - 1) // self._ids_per_file * self._ids_per_file + self._ids_per_file) <= last_id:
-            found.append((first, end))
-            first = end + 1
-        return found
-
     def run(self, last_id: int) -> Iterator[Placed | Noted | Deleted]:
         """Do all of it, and what an earlier run has left; whoever stops asking may do so at any step.
 
@@ -122,7 +130,7 @@ class Archiver:
             StoreBusy: a front has stalled within a transaction.
         """
         yield from self._delete()
-        for first, end in self.ranges(last_id):
+        for first, end in due(self._store.until(), last_id, self._ids_per_file):
             yield from self._archive(first, end)
             yield from self._delete()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pool.cli import accounts, bench, blocks, daemon, journal, money, proof, treasury, trial
+from pool.cli import accounts, bench, blocks, daemon, journal, money, proof, shares, treasury, trial
 
 
 class _InOrder(click.Group):
@@ -34,6 +34,7 @@ for command in (
     *accounts.COMMANDS,
     *blocks.COMMANDS,
     *journal.COMMANDS,
+    *shares.COMMANDS,
     *treasury.COMMANDS,
     *proof.COMMANDS,
     *trial.COMMANDS,

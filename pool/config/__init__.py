@@ -69,6 +69,7 @@ class StoreConfig(Section):
     """[store]: where the databases, block files and the server key live."""
 
     directory: ConfigPath = Path("data")
+    archive_after_days: int | None = Field(default=None, ge=1)
 
 
 class Config(Section):

@@ -25,6 +25,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from pool import fronts
+from pool.chores import Chore
 from pool.config import Config
 from pool.errors import ConfigError, PoolError
 from pool.metrics import forget_the_dead, prepare, process_ended
@@ -141,8 +142,17 @@ def run_all(config: Config, config_path: Path) -> int:
         supervisor.failed.addCallback(unusable)
         reactor.addSystemEventTrigger("before", "shutdown", supervisor.stop)
         reactor.callWhenRunning(supervisor.start)
+        if config.store.archive_after_days is not None:
+            _archive_now_and_then(reactor, config_path)
         reactor.run()
     return status
+
+
+def _archive_now_and_then(reactor: Any, config_path: Path) -> None:
+    command = ["-m", "pool", "shares", "archive", "--background", "--config", str(config_path)]
+    chore = Chore(reactor, "Archiving old shares", command)
+    reactor.addSystemEventTrigger("before", "shutdown", chore.stop)
+    reactor.callWhenRunning(chore.start)
 
 
 def _stop(reactor: Any) -> None:
