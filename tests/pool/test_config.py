@@ -112,7 +112,8 @@ def test_the_example_is_valid_and_shows_the_defaults(tmp_path: Path, monkeypatch
     path.write_text(text, encoding="utf-8")
     plain = load(path)
     assert plain.store.directory == tmp_path / "data"
-    others = re.compile(r"^# (macaroon_file|rune|reserve_sat) = .*", re.MULTILINE)  # keys without a default
+    without_default = r"^# (macaroon_file|rune|reserve_sat|credit_\w+|archive_after_days) = .*"
+    others = re.compile(without_default, re.MULTILINE)
     uncommented = re.sub(r"^# (\[\w+\]|\w+ = )", r"\1", others.sub("", text), flags=re.MULTILINE)
     path.write_text(uncommented, encoding="utf-8")
     spelled_out = load(path)
