@@ -73,15 +73,23 @@ class ProofTable:
         )
         return [row[0] for row in rows]
 
+    def fixed(self) -> int:
+        """Log id of the newest share that a block in the chain has fixed, 0 when none has."""
+        row: tuple[int] = self._connection.execute(
+            "SELECT coalesce(max(c.size), 0) FROM block_proof p JOIN block b ON b.hash = p.hash"
+            " JOIN commitment c ON c.id = p.commitment_id WHERE b.state IN ('immature', 'mature')"
+        ).fetchone()
+        return row[0]
+
     def covering(self, share_id: int) -> KeptProof | None:
-        """The first block that is not orphaned and fixes a log with this share in it.
+        """The first block in the chain that fixes a log with this share in it.
 
         Raises:
             ProofError: what is stored is no proof.
         """
         return self._first(
-            "JOIN commitment c ON c.id = p.commitment_id WHERE c.size >= ? AND b.state <> 'orphaned'"
-            " ORDER BY c.size, b.found_id LIMIT 1",
+            "JOIN commitment c ON c.id = p.commitment_id"
+            " WHERE c.size >= ? AND b.state IN ('immature', 'mature') ORDER BY c.size, b.found_id LIMIT 1",
             share_id,
         )
 

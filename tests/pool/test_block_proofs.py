@@ -99,6 +99,9 @@ def test_a_share_is_proven_by_the_first_block_in_the_chain_that_covers_it(files:
         blocks.append(find_block(files, lambda data=data: data, number).hash)  # type: ignore[misc]
         run(keeper(files).step())
     table = ProofTable(files.books)
+    assert (table.covering(1), table.fixed()) == (None, 0)  # no node has shown them in the chain yet
+    files.books.execute("UPDATE block SET state = 'immature'")
+    assert table.fixed() == 11
 
     def proves(share_id: int) -> str | None:
         kept = table.covering(share_id)
