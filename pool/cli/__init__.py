@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import click
 
-from pool.cli import accounts, bench, blocks, daemon, journal, money, proof, shares, treasury, trial
+from pool.cli import (
+    accounts,
+    bench,
+    blocks,
+    daemon,
+    journal,
+    money,
+    proof,
+    shares,
+    statements,
+    treasury,
+    trial,
+)
 
 
 class _InOrder(click.Group):
@@ -41,3 +53,5 @@ for command in (
     *bench.COMMANDS,
 ):
     sluice.add_command(command)
+for command in statements.COMMANDS:
+    accounts.account.add_command(command)
