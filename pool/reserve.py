@@ -59,7 +59,7 @@ class Reserve:
             return f"{self.pot}: {floor_sat(self.left):,} sat; shares wait until the book knows what fees are"
         of_what = "subsidies"
         if self.fees is not None:
-            of_what = f"blocks of {floor_sat(self.block):,} sat ({floor_sat(self.fees):,} of it fees)"
+            of_what = "blocks with fees"
         return (
             f"{self.pot}: {floor_sat(self.left):,} sat, {self.left / self.block:.1f} {of_what};"
             f" ever used up with probability {self.ruin:.4%}"

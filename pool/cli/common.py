@@ -18,6 +18,7 @@ from payouts.money import MSAT_PER_SAT, Msat
 from pool import config as configuration
 from pool.config import Config
 from pool.errors import StoreError
+from pool.rewards.fpps import Rate
 from pool.store import database
 from pool.store.figures import BestShare
 from pool.store.operator import OperatorDesk
@@ -167,6 +168,19 @@ def best_text(share: dict[str, Any]) -> str:
     """The same for people: ``1.23 T of bob.garage, 2026-01-31 12:00:00 UTC``."""
     whose = ".".join(part for part in (short(share["account"]), share["worker"]) if part)
     return f"{words.thousands(share['difficulty'])} of {whose}, {time_text(share['time_ms'])} UTC"
+
+
+def rate_json(rate: Rate | None) -> dict[str, Any] | None:
+    """What shares are paid for fees, for programs; None where they are not."""
+    return rate and {"height": rate.height, "fees_msat": str(rate.part), "blocks": len(rate.fees)}
+
+
+def rate_lines(rate: dict[str, Any] | None) -> list[str]:
+    """The same for people, as a line of ``sluice status``."""
+    if rate is None:
+        return []
+    paid = sat_text(Msat(int(rate["fees_msat"])))
+    return [f"fees        {paid} sat a block, paid to shares of height {rate['height']}"]
 
 
 def sat_text(amount: Msat) -> str:

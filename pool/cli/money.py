@@ -24,6 +24,8 @@ from pool.cli.common import (
     open_file,
     open_queries,
     print_json,
+    rate_json,
+    rate_lines,
     print_table,
     sat_text,
     short,
@@ -210,6 +212,7 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
         "assets_msat": str(sum(v for k, v in balances.items() if k.startswith("assets:"))),
         "owed_msat": str(-sum(v for k, v in balances.items() if k.startswith("liabilities:miners:"))),
         "reserve": _reserve(config, queries, balances),
+        "fee_rate": rate_json(queries.newest_rate()),
         "sending_stopped": queries.sending_stopped(),
         **_waiting(directory),
     }
@@ -258,6 +261,7 @@ def _lines(known: dict[str, Any]) -> list[str]:
     ]
     if known["reserve"] is not None:
         lines.append(f"reserve     {known['reserve']}")
+    lines += rate_lines(known["fee_rate"])
     if known["awaiting_approval"]:
         lines.append(f"approval    {known['awaiting_approval']} payments wait for `sluice payouts approve`")
     if known["without_outcome"]:

@@ -8,10 +8,13 @@ import attrs
 import click
 import pytest
 
+from payouts.money import Sat
 from payouts.values import Taken
 from pool.errors import PoolError, StoreError
+from pool.rewards.fpps import Rate
 from pool.store.database import sole_role
 from pool.store.ledger import LedgerStore, NewAccount
+from pool.store.rates import rate_entry
 from tests.contracts.book import ADDRESS_A, NOW_MS, claim, intent, k1_hash_for
 from tests.pool.cli_tools import CONFIG, configure, invoke, json_of, text_of
 from tests.pool.test_settle import Pool
@@ -181,3 +184,19 @@ def test_status_tells_what_is_left_of_the_reserve_that_shares_are_paid_from(book
     # its shares were sought at height 200, after regtest's first halving
     odds = "reserve     pool: 852,000,000,000 sat, 340.8 subsidies; ever used up with probability 0.0001%"
     assert odds in text_of(books, "status").splitlines()
+    assert json_of(books, "status")["fee_rate"] is None
+
+
+def test_status_tells_what_shares_are_paid_for_fees_by_now(pool: Pool, books: Path) -> None:
+    configure(books, CONFIG + PPS.replace("pps", "fpps").replace("852", "85"))
+    assert "shares wait until the book knows" in text_of(books, "status")
+    for height, fee in ((9, 1), (201, 12_345_678)):
+        rate = Rate(height, "ab" * 32, (Sat(fee),) * min(144, height - 1))
+        pool.store.post(rate_entry(rate), NOW_MS)
+    status = text_of(books, "status").splitlines()
+    odds = (
+        "reserve     pool: 85,000,000,000 sat, 33.8 blocks with fees; ever used up with probability 25.3684%"
+    )
+    assert odds in status
+    assert "fees        12345678.000 sat a block, paid to shares of height 201" in status
+    assert json_of(books, "status")["fee_rate"] == {"height": 201, "fees_msat": "12345678000", "blocks": 144}

@@ -320,8 +320,9 @@ def test_the_odds_of_ruin_are_those_of_whole_blocks_at_the_rate_in_force() -> No
     )
     reserve = reserve_of(made, {}, 149, rate(150, 250_000_000))
     assert reserve is not None
+    assert (reserve.block, reserve.fees) == (block * 1000, 250_000_000_000)
     assert reserve.ruin == pytest.approx(0.001, rel=0.002)
-    assert "170.4 blocks of 5,250,000,000 sat (250,000,000 of it fees); ever used up" in reserve.words()
+    assert "170.4 blocks with fees; ever used up with probability 0.0999%" in reserve.words()
     unknown = reserve_of(made, {}, 149)
     assert unknown is not None
     assert unknown.ruin == 1.0
