@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 from twisted.logger import Logger
 
-from payouts.money import Msat, Sat, to_msat
+from payouts.money import Msat, Sat, floor_sat, to_msat
 from pool import ledger
 from pool.config import Config
 from pool.errors import LedgerError
@@ -79,6 +79,36 @@ def owned(balances: Mapping[str, int], reserve: Msat = NOTHING) -> Msat:
 def limit(terms: EarlyCredit, balances: Mapping[str, int]) -> Msat:
     """The most that the exposure may be now: the cap, or what the pool owns if that is less."""
     return min(terms.cap, owned(balances, terms.reserve))
+
+
+@attrs.frozen
+class Standing:
+    """How early credit stands now, in msat.
+
+    Attributes:
+        exposure: what is out.
+        limit: the most that may be.
+        cap: the most that the operator wants to be; None while nothing new is credited early.
+    """
+
+    exposure: Msat
+    limit: Msat
+    cap: Msat | None
+
+    def words(self) -> str:
+        """The same in a short sentence."""
+        if self.cap is None:
+            return f"{floor_sat(self.exposure):,} sat credited before maturity; early credit is off now"
+        most = f"{floor_sat(self.exposure):,} of at most {floor_sat(self.limit):,} sat"
+        return f"{most} credited before maturity" + (" (all it owns)" if self.limit < self.cap else "")
+
+
+def standing(config: Config, balances: Mapping[str, int]) -> Standing | None:
+    """How early credit stands; None when it is off and nothing is out."""
+    terms, out = early_credit(config), exposure(balances)
+    if terms is None:
+        return Standing(out, out, None) if out else None
+    return Standing(out, limit(terms, balances), terms.cap)
 
 
 def advanced(

@@ -20,7 +20,7 @@ from twisted.web.client import Agent
 
 from payouts.errors import PayoutError
 from payouts.money import floor_sat
-from pool import check_node, check_treasury, fronts
+from pool import check_early, check_node, check_treasury, fronts
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.chain.node import ChainUnavailable
 from pool.config import Config
@@ -85,6 +85,7 @@ def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
         ("fronts", _fronts(config)),
         ("public URL", _public_url(config.web.public_url, serving, reactor)),
         ("rewards", _rewards(config, reactor)),
+        ("early credit", check_early.early_credit(config)),
     ]
 
 

@@ -10,6 +10,7 @@ import attrs
 import click
 from twisted.internet.interfaces import IReactorThreads
 
+from payouts.money import Msat
 from pool import config as configuration
 from pool.chain import saved
 from pool.chain.bitcoind import SUBMIT_TIMEOUT_S, rpcs_for_role
@@ -36,7 +37,7 @@ from pool.config import Config
 from pool.errors import ChainError, PoolError, StoreError
 from pool.luck import luck
 from pool.store import database
-from pool.store.blocks import history
+from pool.store.blocks import early_credits, history
 from pool.store.shares import ShareStore
 from pool.store.submissions import Submissions
 from pool.store.treasury import TreasuryTable, addresses_of
@@ -102,6 +103,10 @@ def blocks_show(block_hash: str, config_path: Path, as_json: bool) -> None:  # n
             "hash": whole,
             "answers": [attrs.asdict(each) for each in Submissions(shares).answers(whole)],
             "events": [attrs.asdict(each) for each in history(ledger, whole)],
+            "credited_early": [
+                {**attrs.asdict(each), "amount_msat": str(each.amount_msat)}
+                for each in early_credits(ledger, whole)
+            ],
             "pays": [
                 {
                     "address": address,
@@ -129,6 +134,10 @@ def _life(known: dict[str, object]) -> list[str]:
     told += [
         (e["at_ms"], f"became {e['state']} ({e['confirmations']} confirmations)")
         for e in cast(list[dict[str, str]], known["events"])
+    ]
+    told += [
+        (e["at_ms"], f"credited early: {sat_text(Msat(int(e['amount_msat'])))} sat")
+        for e in cast(list[dict[str, str]], known["credited_early"])
     ]
     return lines + [f"{time_text(int(at_ms))} UTC  {what}" for at_ms, what in sorted(told)]
 

@@ -11,6 +11,7 @@ import click
 from payouts.money import Msat
 from payouts.values import BatchState, PaymentState
 from pool import fronts
+from pool.advances import exposure, standing
 from pool.cli import rulings
 from pool.cli.common import (
     best_json,
@@ -24,9 +25,9 @@ from pool.cli.common import (
     open_file,
     open_queries,
     print_json,
+    print_table,
     rate_json,
     rate_lines,
-    print_table,
     sat_text,
     short,
     time_text,
@@ -192,7 +193,7 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
     """The document of ``status --json``: whole numbers of msat are strings, as everywhere in JSON here."""
     now = now_ms()
     pool, balances = queries.pool(now), queries.ledger_balances()
-    directory = config.store.directory
+    directory, early = config.store.directory, standing(config, balances)
     roles = {**fronts.locks(config), "book": "book", "payer": "payer", "web": "web"}
     return {
         "running": [role for role, lock in roles.items() if is_running(directory, lock)],
@@ -213,6 +214,8 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
         "owed_msat": str(-sum(v for k, v in balances.items() if k.startswith("liabilities:miners:"))),
         "reserve": _reserve(config, queries, balances),
         "fee_rate": rate_json(queries.newest_rate()),
+        "early_credit": early and early.words(),
+        "early_credit_exposure_msat": str(exposure(balances)),
         "sending_stopped": queries.sending_stopped(),
         **_waiting(directory),
     }
@@ -262,6 +265,8 @@ def _lines(known: dict[str, Any]) -> list[str]:
     if known["reserve"] is not None:
         lines.append(f"reserve     {known['reserve']}")
     lines += rate_lines(known["fee_rate"])
+    if known["early_credit"] is not None:
+        lines.append(f"early       {known['early_credit']}")
     if known["awaiting_approval"]:
         lines.append(f"approval    {known['awaiting_approval']} payments wait for `sluice payouts approve`")
     if known["without_outcome"]:

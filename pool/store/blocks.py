@@ -79,6 +79,32 @@ def history(ledger: sqlite3.Connection, block_hash: str) -> Sequence[BlockEvent]
     return [BlockEvent(*row) for row in rows]
 
 
+@attrs.frozen
+class EarlyCredited:
+    """A block's miners were credited before it matured.
+
+    Attributes:
+        n: how often the block had become active before.
+        amount_msat: to all of them together.
+        at_ms: when, Unix milliseconds.
+    """
+
+    n: int
+    amount_msat: Msat
+    at_ms: int
+
+
+def early_credits(ledger: sqlite3.Connection, block_hash: str) -> Sequence[EarlyCredited]:
+    """Every time that a block was credited early, oldest first."""
+    rows = ledger.execute(
+        "SELECT json_extract(memo, '$.n'), amount_msat, time_ms FROM journal"
+        " JOIN posting ON journal_id = journal.id AND account = 'assets:advanced'"
+        " WHERE key >= 'advance:' || ?1 || ':' AND key < 'advance:' || ?1 || ';' ORDER BY journal.id",
+        (block_hash,),
+    )
+    return [EarlyCredited(n, Msat(amount), at_ms) for n, amount, at_ms in rows]
+
+
 _COLUMNS = (
     "found_id, hash, share_id, height, account, found_ms, pot, state, activations, confirmations, value_msat"
 )

@@ -90,6 +90,7 @@ class BlockRow:
         effort: work spent on it over the expected work; None if unknown, or if it is of another pot than the
             pool's, where it would be the finder's alone.
         pot: whose shares it is divided among.
+        early_msat: what its miners were credited before it matures; zero once it has, or is an orphan.
     """
 
     hash: str
@@ -101,6 +102,7 @@ class BlockRow:
     found_ms: int
     effort: float | None
     pot: str = POOL
+    early_msat: Msat = _NOTHING
 
 
 @attrs.frozen
@@ -114,7 +116,10 @@ class Balances:
 
 @attrs.frozen
 class RewardRow:
-    """An account's part of one block; the block's own columns are None while the book has no row for it."""
+    """An account's part of one block; the block's own columns are None while the book has no row for it.
+
+    ``early_msat`` is what of it was credited before the block matured.
+    """
 
     block_hash: str
     height: int | None
@@ -122,6 +127,7 @@ class RewardRow:
     confirmations: int | None
     amount_msat: Msat
     time_ms: int
+    early_msat: Msat = _NOTHING
 
 
 @attrs.frozen

@@ -27,6 +27,12 @@ from stratum.options import POOL
 from stratum.units import work_from_target
 
 MINERS: Final = "liabilities:miners:"
+EARLY: Final = (
+    "coalesce((SELECT sum(amount_msat) FROM posting JOIN journal ON journal.id = journal_id"
+    " WHERE account = 'assets:advanced' AND block.state = 'immature'"
+    " AND key = 'advance:' || block.hash || ':' || (block.activations - 1)), 0)"
+)
+"""Of a block in the chain that has yet to mature: what its miners were credited."""
 NOW_WINDOW_S: Final = 600
 HOUR_WINDOW_S: Final = 3600
 
@@ -93,7 +99,8 @@ class Queries:
                 row[0]: row[1:]
                 for row in self._rows(
                     "ledger",
-                    "SELECT hash, state, confirmations, value_msat FROM block ORDER BY found_id DESC LIMIT ?",
+                    f"SELECT hash, state, confirmations, value_msat, {EARLY} FROM block"  # noqa: S608
+                    " ORDER BY found_id DESC LIMIT ?",
                     limit,
                 )
             }
@@ -105,12 +112,11 @@ class Queries:
             )
             rows = []
             for found_id, block_hash, height, account, found_ms, share_id, pot in found:
-                state, confirmations, value = known.get(block_hash, ("submitted", 0, None))
+                state, confirmations, value, early = known.get(block_hash, ("submitted", 0, None, 0))
                 # of a pot beside the pool's it would say nothing about the pool
                 effort = None if share_id is None or pot != POOL else self._efforts.block(found_id, share_id)
-                rows.append(
-                    BlockRow(block_hash, height, account, state, confirmations, value, found_ms, effort, pot)
-                )
+                seen = (state, confirmations, value, found_ms, effort, pot, Msat(early))
+                rows.append(BlockRow(block_hash, height, account, *seen))
             return rows
 
     def balances(self, account: str) -> Balances:
@@ -126,9 +132,11 @@ class Queries:
         """The newest rewards of an account, newest first (``reward:{blockhash}:{n}`` in the journal)."""
         rows = self._rows(
             "ledger",
-            "SELECT substr(j.key, 8, 64), -SUM(p.amount_msat), j.time_ms FROM posting p"
-            " JOIN journal j ON j.id = p.journal_id"
-            " WHERE p.account = ? AND j.key LIKE 'reward:%' GROUP BY j.id ORDER BY j.id DESC LIMIT ?",
+            "SELECT substr(j.key, 8, 64), -SUM(p.amount_msat), j.time_ms,"
+            " coalesce((SELECT e.amount_msat FROM posting e JOIN journal a ON a.id = e.journal_id"
+            "  WHERE e.account = ?1 AND a.key = 'advance:' || substr(j.key, 8)), 0)"
+            " FROM posting p JOIN journal j ON j.id = p.journal_id"
+            " WHERE p.account = ?1 AND j.key LIKE 'reward:%' GROUP BY j.id ORDER BY j.id DESC LIMIT ?2",
             f"{MINERS}{account}:immature",
             limit,
         )
@@ -235,12 +243,12 @@ class Queries:
             *activity.active(now_ms, NOW_WINDOW_S),
         )
 
-    def _reward(self, block_hash: str, amount: int, time_ms: int) -> RewardRow:
+    def _reward(self, block_hash: str, amount: int, time_ms: int, early: int) -> RewardRow:
         found = self._rows(
             "ledger", "SELECT height, state, confirmations FROM block WHERE hash = ?", block_hash
         )
         height, state, confirmations = found[0] if found else (None, None, None)
-        return RewardRow(block_hash, height, state, confirmations, Msat(amount), time_ms)
+        return RewardRow(block_hash, height, state, confirmations, Msat(amount), time_ms, Msat(early))
 
     def _followed(self, now_ms: int) -> Activity | None:
         connection = self._connection("shares")

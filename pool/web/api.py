@@ -35,6 +35,7 @@ def pool_document(facts: Facts, figures: PoolFigures) -> bytes:
             "window_blocks": str(facts.window),
             "fee_bps": facts.fee_bps,
             "maturity_confirmations": facts.maturity,
+            "credit_confirmations": facts.early,
             "threshold_sat": str(facts.threshold),
             "lightning_minimum_sat": (
                 None if facts.lightning_minimum is None else str(facts.lightning_minimum)
@@ -141,6 +142,7 @@ def _block(block: BlockRow) -> dict[str, object]:
         "found_ms": block.found_ms,
         "effort": block.effort,
         "pot": block.pot,
+        "credited_early_msat": str(block.early_msat),
     }
 
 
@@ -177,6 +179,7 @@ def _reward(reward: RewardRow) -> dict[str, object]:
         "height": reward.height,
         "state": reward.state,
         "amount_msat": str(reward.amount_msat),
+        "credited_early_msat": str(reward.early_msat),
         "time_ms": reward.time_ms,
     }
 

@@ -56,6 +56,10 @@ _POOL: Final = _object(
     window_blocks=_TEXT,
     fee_bps=_WHOLE,
     maturity_confirmations=_WHOLE,
+    credit_confirmations={
+        "type": ["integer", "null"],
+        "description": "from which a reward may be credited before it matures; null: it never is",
+    },
     threshold_sat=_AMOUNT,
     lightning_minimum_sat=_MAYBE_AMOUNT,
     hashrate_10min=_HASHRATE,
@@ -81,6 +85,7 @@ _BLOCK: Final = _object(
     found_ms=_TIME,
     effort={"type": ["number", "null"]},
     pot={"type": "string", "description": "whose shares it is divided among: pool, or a port's scheme"},
+    credited_early_msat={"type": "string", "description": "to all of its miners, while it is immature"},
 )
 _LUCK: Final = {
     **_object(
@@ -117,6 +122,7 @@ _ACCOUNT: Final = _object(
             height={"type": ["integer", "null"]},
             state={"type": ["string", "null"]},
             amount_msat=_AMOUNT,
+            credited_early_msat={"type": "string", "description": "of amount_msat, before it matured"},
             time_ms=_TIME,
         )
     ),

@@ -91,6 +91,7 @@ class Facts:
         change_wait_hours: how long a changed destination waits.
         metrics: whether ``/metrics`` answers.
         scheme: how the pool's blocks are divided.
+        early: confirmations from which the pool may credit a reward before it matures; None: it never does.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Facts:
     metrics: bool
     scheme: Scheme = Scheme.PPLNS
     change_wait_hours: int = 24
+    early: int | None = None
 
     @property
     def withdraw_text(self) -> str:
@@ -140,6 +142,7 @@ def facts_of(config: Config) -> Facts:
         fee_bps=config.rewards.fee_bps,
         window=config.rewards.window,
         maturity=config.rewards.maturity_confirmations,
+        early=config.rewards.credit_confirmations,
         threshold=Sat(config.onchain.threshold_sat),
         lightning_minimum=None if lightning is None else Sat(lightning.minimum_sat),
         link_minutes=config.web.link_minutes,

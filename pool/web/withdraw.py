@@ -161,7 +161,7 @@ def _too_little(
     left = [
         max(1, facts.maturity - (reward.confirmations or 0))
         for reward in rewards
-        if reward.state == "immature"
+        if reward.state == "immature" and reward.early_msat < reward.amount_msat
     ]
     if not left:
         return NothingNow(why, "Your immature rewards become available when their blocks are deep enough.")

@@ -292,5 +292,6 @@ def test_the_command_tries_everything_and_exits_1_when_something_fails(node: Sta
         "fronts": True,
         "public URL": True,
         "rewards": True,
+        "early credit": True,
     }
     assert not (tmp_path / "data").exists()
