@@ -9,24 +9,22 @@ does not depend on how the log was sliced.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
-from typing import NamedTuple
+from typing import Final
 
 import attrs
 
 from stratum.units import Target, Work, target_from_nbits, work_from_target
 
-
-class Kind(NamedTuple):
-    """What makes shares worth the same to the same account."""
-
-    account: str
-    nbits: int
-    target: Target
+Pair = tuple[int, Target]
+"""What makes shares worth the same: compact network target of their job, and share target."""
+Counts = Mapping[Pair, Mapping[str, int]]
+"""How many shares of each worth, by account.  Accounts are the inner keys: their hashes are kept."""
+SMALL: Final = 4096
+"""Ids from which on a part of the border's chunk is walked share by share instead of halved."""
 
 
 @attrs.frozen
@@ -52,52 +50,47 @@ class Slice:
 
 @attrs.frozen
 class Chunk:
-    """All shares with log ids from ``first_id`` to ``last_id``, both included, summed into slices.
+    """All shares with log ids from ``first_id`` to ``last_id``, both included, summed.
 
     The sums that every window needs again are made once: a chunk is kept, and windows are cut often.
+
+    Attributes:
+        first_id: where it begins.
+        last_id: where it ends.
+        counts: how many shares, by what they are worth and by account.
+        oldest_id: log id of the oldest share in it, 0 when there is none.
     """
 
     first_id: int
     last_id: int
-    slices: Sequence[Slice]
+    counts: Counts
+    oldest_id: int
 
     @cached_property
-    def counts(self) -> Mapping[Kind, int]:
-        """How many shares of each kind."""
-        counts: dict[Kind, int] = {}
-        for part in self.slices:
-            kind = Kind(part.account, part.nbits, part.target)
-            counts[kind] = counts.get(kind, 0) + part.count
-        return counts
+    def totals(self) -> Mapping[Pair, int]:
+        """How many shares of each worth."""
+        return {pair: sum(by_account.values()) for pair, by_account in self.counts.items()}
 
     @cached_property
-    def scores(self) -> Mapping[tuple[int, Target], Fraction]:
+    def scores(self) -> Mapping[Pair, Fraction]:
         """What a share scores, by nBits and share target."""
-        return {pair: score(*pair) for pair in {(kind.nbits, kind.target) for kind in self.counts}}
-
-    @cached_property
-    def oldest_id(self) -> int:
-        """Log id of the oldest share, 0 when there is none."""
-        return min((part.first_id for part in self.slices), default=0)
+        return {pair: score(*pair) for pair in self.counts}
 
     @cached_property
     def worth(self) -> Fraction:
         """What all of it scores."""
-        counts: Counter[tuple[int, Target]] = Counter()
-        for kind, count in self.counts.items():
-            counts[kind.nbits, kind.target] += count
-        return sum((count * self.scores[pair] for pair, count in counts.items()), Fraction(0))
+        return sum((count * self.scores[pair] for pair, count in self.totals.items()), Fraction(0))
 
     @cached_property
     def work(self) -> int:
         """Expected hashes of all of it."""
-        return sum(count * work_from_target(kind.target) for kind, count in self.counts.items())
+        return sum(count * work_from_target(target) for (_, target), count in self.totals.items())
 
     def worth_at(self, network: Work | None) -> Fraction:
         """What all of it scores at one network's work, or each share at that of its own time (None)."""
         return self.worth if network is None else Fraction(self.work, network)
 
-    def scores_at(self, network: Work | None) -> Mapping[tuple[int, Target], Fraction]:
+    def scores_at(self, network: Work | None) -> Mapping[Pair, Fraction]:
         """What a share scores in this measure, by nBits and share target."""
         if network is None:
             return self.scores
@@ -121,7 +114,7 @@ class Window:
         size: X, in units of network work; None for all that the log has.
         last_id: newest log id the window may hold (the winning share's).
         first_id: oldest log id that is counted at all, 0 when there is none.
-        counts: whole shares by kind.
+        counts: whole shares, by what they are worth and by account.
         border: the share that is counted in part, or None.
         full: whether the scores reach X; else the log ended before.
         network: network's work that every share is measured by, or None for that of each one's own time.
@@ -130,7 +123,7 @@ class Window:
     size: Fraction | None
     last_id: int
     first_id: int
-    counts: Mapping[Kind, int]
+    counts: Counts
     border: Border | None
     full: bool
     network: Work | None = None
@@ -138,6 +131,8 @@ class Window:
 
 Rows = Callable[[int, int], Iterator[Slice]]
 """Reads single shares (slices of count 1) of an id range, newest first."""
+Parts = Callable[[int, int], Iterable[Chunk]]
+"""Reads what lies behind an id, the second, up to another, the first, summed into chunks."""
 
 
 def network_work(nbits: int) -> Work:
@@ -154,37 +149,52 @@ def score(nbits: int, target: Target) -> Fraction:
     return Fraction(work_from_target(target), network_work(nbits))
 
 
+def chunk_of(first_id: int, last_id: int, slices: Iterable[Slice]) -> Chunk:
+    """Sum slices into a chunk; all of them lie in its range."""
+    counts: dict[Pair, dict[str, int]] = {}
+    oldest = 0
+    for part in slices:
+        by_account = counts.setdefault((part.nbits, part.target), {})
+        by_account[part.account] = by_account.get(part.account, 0) + part.count
+        oldest = min(oldest or part.first_id, part.first_id)
+    return Chunk(first_id, last_id, counts, oldest)
+
+
 def cut(
     chunks: Iterable[Chunk],
     rows: Rows,
     size: Fraction | None,
     last_id: int,
     network: Work | None = None,
+    parts: Parts | None = None,
 ) -> Window:
     """Cut the window of ``size`` units that ends with ``last_id``.
 
     Args:
         chunks: disjoint id ranges, newest first, none beyond ``last_id``; read only as far as needed.
-        rows: reads the one chunk that holds the border share by share.
+        rows: reads the part of a chunk that holds the border share by share.
         size: X, positive, or None to count all there is.
         last_id: log id of the winning share, included.
         network: see Window.
+        parts: sums parts of the chunk that holds the border; without it, all of it is read share by share.
 
     Raises:
         ValueError: the size is not positive, or a share carries impossible nBits.
     """
     if size is not None and size <= 0:
         raise ValueError("a window has a positive size")
-    counts: dict[Kind, int] = {}
+    counts: dict[Pair, dict[str, int]] = {}
     room, first_id = size, 0
     for chunk in chunks:
         worth = chunk.worth_at(network)
         if room is not None and worth > room:
             scores = chunk.scores_at(network)
-            border, oldest = _cut_rows(rows(chunk.first_id, chunk.last_id), scores, room, counts)
+            first, last = chunk.first_id, chunk.last_id
+            if parts is not None:
+                first, last, room = _narrow(first, last, parts, room, network, counts)
+            border, oldest = _cut_rows(rows(first, last), scores, room, counts)
             return Window(size, last_id, oldest, counts, border, full=True, network=network)
-        for kind, count in chunk.counts.items():
-            counts[kind] = counts.get(kind, 0) + count
+        _add(counts, chunk.counts)
         first_id = chunk.oldest_id or first_id
         if room is not None:
             room -= worth
@@ -193,20 +203,52 @@ def cut(
     return Window(size, last_id, first_id, counts, None, full=False, network=network)
 
 
+def _add(counts: dict[Pair, dict[str, int]], more: Counts) -> None:
+    for pair, by_account in more.items():
+        known = counts.setdefault(pair, {})
+        for account, count in by_account.items():
+            known[account] = known.get(account, 0) + count
+
+
+def _narrow(
+    first_id: int,
+    last_id: int,
+    parts: Parts,
+    room: Fraction,
+    network: Work | None,
+    counts: dict[Pair, dict[str, int]],
+) -> tuple[int, int, Fraction]:
+    """Halve an id range that is worth more than the room until it is small; what is newer is counted.
+
+    Returns:
+        The range that holds the border, and the room that is left for it.
+    """
+    while last_id - first_id >= SMALL:
+        middle = (first_id + last_id) // 2
+        newer = list(parts(last_id, middle))
+        worth = sum((part.worth_at(network) for part in newer), Fraction(0))
+        if worth >= room:
+            first_id = middle + 1
+            continue
+        for part in newer:
+            _add(counts, part.counts)
+        last_id, room = middle, room - worth
+    return first_id, last_id, room
+
+
 def weights(window: Window) -> tuple[dict[str, int], int]:
     """Each account's score in the window as integers over one common denominator.
 
     Returns:
         The accounts' numerators, and the denominator: numerator / denominator is the score in units.
     """
-    works = {kind.nbits: window.network or network_work(kind.nbits) for kind in window.counts}
+    works = {nbits: window.network or network_work(nbits) for nbits, _ in window.counts}
     denominator = lcm(*works.values(), window.border.part.denominator if window.border else 1)
-    share_works = {target: work_from_target(target) for target in {kind.target for kind in window.counts}}
-    factors = {nbits: denominator // work for nbits, work in works.items()}
     result: dict[str, int] = {}
-    for kind, count in window.counts.items():
-        weight = count * share_works[kind.target] * factors[kind.nbits]
-        result[kind.account] = result.get(kind.account, 0) + weight
+    for (nbits, target), by_account in window.counts.items():
+        weight = work_from_target(target) * (denominator // works[nbits])
+        for account, count in by_account.items():
+            result[account] = result.get(account, 0) + count * weight
     if window.border is not None:
         part = window.border.part
         weight = part.numerator * (denominator // part.denominator)
@@ -216,31 +258,29 @@ def weights(window: Window) -> tuple[dict[str, int], int]:
 
 def _cut_rows(
     rows: Iterable[Slice],
-    scores: Mapping[tuple[int, Target], Fraction],
+    scores: Mapping[Pair, Fraction],
     room: Fraction,
-    counts: dict[Kind, int],
+    counts: dict[Pair, dict[str, int]],
 ) -> tuple[Border | None, int]:
     """Count single shares, newest first, until the room is used up; answers the border and the oldest id."""
     # integers over one denominator: a chunk has many rows, and adding fractions costs a gcd for each
     denominator = lcm(room.denominator, *(each.denominator for each in scores.values()))
     worth = {pair: int(each * denominator) for pair, each in scores.items()}
     left = int(room * denominator)
-    whole: dict[tuple[str, int, Target], int] = {}
     oldest = 0
     border: Border | None = None
     for row in rows:
         if left == 0:
             break
         oldest = row.last_id
-        value = worth[row.nbits, row.target]
+        pair = (row.nbits, row.target)
+        value = worth[pair]
         if value > left:
             border, left = Border(row.last_id, row.account, Fraction(left, denominator)), 0
             break
-        key = (row.account, row.nbits, row.target)
-        whole[key] = whole.get(key, 0) + 1
+        by_account = counts.setdefault(pair, {})
+        by_account[row.account] = by_account.get(row.account, 0) + 1
         left -= value
     if left:
         raise ValueError("the chunk's rows are worth less than its slices")
-    for kind, count in whole.items():
-        counts[Kind(*kind)] = counts.get(Kind(*kind), 0) + count
     return border, oldest

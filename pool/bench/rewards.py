@@ -11,9 +11,10 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Final, cast
 
 import attrs
@@ -27,10 +28,12 @@ from pool.rewards.recount import recount, shares_of
 from pool.settle import Settler
 from pool.shares import score
 from pool.store.audit import Audit
+from pool.store.chunk_sums import ChunkSums
 from pool.store.database import connect, connect_to_read
 from pool.store.ledger import LedgerStore
+from pool.store.pot_chunks import PREPARED_CHUNKS
 from pool.store.shares import Found, ShareStore
-from pool.store.windows import PREPARED_CHUNKS, ShareWindows
+from pool.store.windows import ShareWindows
 from stratum.options import POOL
 from stratum.ports import Share
 from stratum.units import Difficulty, Height, target_from_difficulty
@@ -50,6 +53,9 @@ _FEE_BPS: Final = 100
 _FEE_MSAT: Final = _VALUE_MSAT * _FEE_BPS // 10_000
 _NOW_MS: Final = 1_800_000_000_000
 _MIB: Final = 1 << 20
+RUNNING: Final = "running"
+STARTED: Final = "started"
+UNSUMMED: Final = "unsummed"
 
 
 @attrs.frozen
@@ -73,11 +79,13 @@ class Settled:
 
     Attributes:
         seconds: from the found block to its committed journal entry.
+        cpu_seconds: of them, CPU time.
         prepare_seconds: all that the book had summed before, step by step while the log grew.
         peak_rss_mb: of the process, in MiB.
     """
 
     seconds: float
+    cpu_seconds: float
     prepare_seconds: float
     peak_rss_mb: float
 
@@ -96,7 +104,7 @@ class _Chain:
 
 
 def measure(plan: Plan, say: Callable[[str], None], directory: Path | None = None) -> Figures:
-    """Write the log, settle a block over nearly all of it prepared and unprepared, count it again.
+    """Write the log, settle a block over nearly all of it in books of three kinds, count it again.
 
     Args:
         plan: how large the log is.
@@ -113,21 +121,25 @@ def measure(plan: Plan, say: Callable[[str], None], directory: Path | None = Non
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=directory) as place:
         here = Path(place)
         size = write_log(plan, here, say)
-        say("settling with what the book has summed before")
-        warm = _in_a_process(here, size, prepared=True)
-        say("settling with nothing prepared, as after a restart")
-        cold = _in_a_process(here, size, prepared=False)
+        say("summing chunks as a book does while the log grows, then settling")
+        running = _in_a_process(here, size, RUNNING)
+        say("settling in a book that has just been started")
+        started = _in_a_process(here, size, STARTED)
+        say("settling with nothing summed before")
+        unsummed = _in_a_process(here, size, UNSUMMED)
         say("counting the window again, share by share")
         began = perf_counter()
-        matches = matches_recount(here, size, "warm", "cold")
+        matches = matches_recount(here, size, RUNNING, STARTED, UNSUMMED)
         return {
             "shares": plan.shares,
             "accounts": plan.accounts,
-            "seconds": round(warm.seconds, 3),
-            "seconds_cold": round(cold.seconds, 3),
-            "prepare_seconds": round(warm.prepare_seconds, 3),
+            "seconds": round(started.seconds, 3),
+            "cpu_seconds": round(started.cpu_seconds, 3),
+            "seconds_running": round(running.seconds, 3),
+            "seconds_cold": round(unsummed.seconds, 3),
+            "prepare_seconds": round(running.prepare_seconds, 3),
             "recount_seconds": round(perf_counter() - began, 3),
-            "peak_rss_mb": round(max(warm.peak_rss_mb, cold.peak_rss_mb), 1),
+            "peak_rss_mb": round(max(each.peak_rss_mb for each in (running, started, unsummed)), 1),
             "matches_brute_force": matches,
         }
 
@@ -166,42 +178,45 @@ def _batches(plan: Plan, names: list[str], rng: random.Random) -> Iterator[tuple
         yield start, rng.choices(kinds, k=min(_BATCH, plan.shares - 1 - start))
 
 
-def _in_a_process(directory: Path, size: Fraction, *, prepared: bool) -> Settled:
+def _in_a_process(directory: Path, size: Fraction, books: str) -> Settled:
     """Settle in a fresh process, whose memory is only that."""
     with multiprocessing.get_context("spawn").Pool(1) as processes:
         try:
-            return processes.apply(settle, (directory, size, prepared))
+            return processes.apply(settle, (directory, size, books))
         except OSError as error:
             raise BenchError(f"the block could not be settled: {error}") from error
 
 
-def settle(directory: Path, size: Fraction, prepared: bool) -> Settled:  # noqa: FBT001 -- a process's arguments
+def settle(directory: Path, size: Fraction, name: str) -> Settled:
     """Settle the block as the book does.
 
     Args:
-        directory: holds the share log; the books are made below it.
+        directory: holds the share log; the books are below it.
         size: the window's.
-        prepared: the book ran while the log grew, and the winning share comes now; else it starts now.
+        name: of the books.  RUNNING: they were open while the log grew, and the winning share comes now; a
+            copy from just before it are the books STARTED.  Others are opened now, and made if need be.
     """
-    books = connect(directory / ("warm" if prepared else "cold"), "ledger")
+    books = connect(directory / name, "ledger")
     store = LedgerStore(books)
     store.add_addresses([("bench", _SCRIPT)], _NOW_MS)
-    windows = ShareWindows(connect_to_read(directory, "shares"))
+    windows = ShareWindows(connect_to_read(directory, "shares"), ChunkSums(books))
     store.adopt({POOL: Policy(size, _FEE_BPS)}, 0, _NOW_MS)
     settler = Settler(store, windows, _Chain(), 100, lambda: _NOW_MS)
     began = perf_counter()
-    if prepared:
-        for _ in range(PREPARED_CHUNKS):
+    if name == RUNNING:
+        for _ in range(PREPARED_CHUNKS + 1):
             _step(settler)
     prepare_seconds = perf_counter() - began
-    if prepared:
+    if name == RUNNING:
+        with closing(connect(directory / STARTED, "ledger")) as copy:
+            books.backup(copy)
         _write_winning(directory)
-    began = perf_counter()
+    began, cpu_began = perf_counter(), process_time()
     changes = _step(settler)
-    seconds = perf_counter() - began
+    seconds, cpu_seconds = perf_counter() - began, process_time() - cpu_began
     if changes != 1:
         raise BenchError("the block was not settled")
-    return Settled(seconds, prepare_seconds, _peak_rss_bytes() / _MIB)
+    return Settled(seconds, cpu_seconds, prepare_seconds, _peak_rss_bytes() / _MIB)
 
 
 def _step(settler: Settler) -> int:

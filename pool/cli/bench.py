@@ -76,9 +76,10 @@ def stratum(as_json: bool, quick: bool, seconds: float, directory: Path | None) 
 def rewards(as_json: bool, shares: int, accounts: int, directory: Path | None) -> None:  # noqa: FBT001 -- click's way
     """Measure how long a block's reward takes over a large share log, and check it share by share.
 
-    Writes a log of its own, settles a block over nearly all of it twice: once with what a running book has
-    summed beforehand (seconds), once with nothing prepared (seconds_cold).  Then the window is counted again
-    by the audit's walk over single shares.  Ends with status 1 when the two differ by a millisatoshi.
+    Writes a log of its own, settles a block over nearly all of it three times: in a book that has just been
+    started and reads everything from the databases (seconds), in one that goes on running (seconds_running),
+    and in one that finds nothing summed beforehand (seconds_cold).  Then the window is counted again by the
+    audit's walk over single shares.  Ends with status 1 when they differ by a millisatoshi.
     Takes about four minutes and 1 GB of disk.
     """
     plan = bench_rewards.Plan(shares, accounts)

@@ -107,7 +107,7 @@ def _own(log: PotLog, term: Term, last_id: int) -> Window:
     match term.policy.scheme:
         case Scheme.PPLNS | Scheme.TIDES | Scheme.PPS_PLUS:
             chunks = log.chunks(last_id, term.after_share)
-            return cut(chunks, log.rows, term.policy.window, last_id, network)
+            return cut(chunks, log.rows, term.policy.window, last_id, network, log.chunks)
         case Scheme.PROP | Scheme.SOLO | Scheme.PPS | Scheme.FPPS:
             start = max(term.after_share, log.round_start(last_id))
             return cut(log.chunks(last_id, start), log.rows, None, last_id, network)
@@ -128,7 +128,8 @@ def _promised(log: PotLog, term: Term, end_id: int, last_id: int) -> tuple[Windo
             room = size - _worth(log.chunks(last_id, end_id), network, size)
             if room <= 0:
                 return None, Fraction(0)
-            window = cut(log.chunks(end_id, term.after_share), log.rows, room, end_id, network)
+            chunks = log.chunks(end_id, term.after_share)
+            window = cut(chunks, log.rows, room, end_id, network, log.chunks)
             return window, Fraction(_score(window), size)
         case Scheme.PROP:
             start = max(term.after_share, log.round_start(last_id))

@@ -23,6 +23,7 @@ from pool.roles.proving import keep_proofs
 from pool.settle import Change, Settler
 from pool.store.assertions import AssertionTable
 from pool.store.blocks import BlockState
+from pool.store.chunk_sums import ChunkSums
 from pool.store.database import connect
 from pool.store.inbox import InboxReader
 from pool.store.ledger import LedgerStore
@@ -59,7 +60,7 @@ class BookRole:
         books, treasury = LedgerStore(connection), TreasuryTable(connection)
         inbox = InboxReader(await context.read("inbox"))
         shares = await context.read("shares")
-        windows = ShareWindows(shares)
+        windows = ShareWindows(shares, ChunkSums(connection))
         self._adopt(books, windows)
         crediting = Crediting(books, windows, context.now_ms)
         rates = RateBook(books, node, context.now_ms)

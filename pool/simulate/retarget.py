@@ -17,7 +17,7 @@ import attrs
 
 from payouts.money import Msat
 from pool.rewards.split import divide
-from pool.shares import Chunk, Slice, cut, weights
+from pool.shares import Chunk, Slice, chunk_of, cut, weights
 from pool.simulate.figures import Figure
 from stratum.units import Target, target_from_nbits
 
@@ -147,7 +147,7 @@ def _summed(rows: Sequence[Slice], start: int, end: int) -> Chunk:
     part = rows[start:end]
     counts = Counter((row.account, row.nbits) for row in part)
     first, last = part[0].first_id, part[-1].last_id
-    return Chunk(
+    return chunk_of(
         first,
         last,
         [Slice(name, nbits, part[0].target, n, first, last) for (name, nbits), n in counts.items()],

@@ -18,6 +18,7 @@ from pool.store import (
     schema_log,
     schema_notices,
     schema_payouts,
+    schema_sums,
 )
 
 SHARES: Final = (
@@ -209,6 +210,7 @@ LEDGER: Final = (
     schema_books.STEP,
     schema_log.STEP,
     schema_notices.LEDGER_STEP,
+    schema_sums.STEP,
 )
 
 INBOX: Final = (

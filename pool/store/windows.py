@@ -3,7 +3,8 @@
 Chunks are aligned ranges of log ids.  One writer appends at a time and ids only grow, so a chunk that lies
 wholly below the newest id never changes, and its slices are kept; a block then costs two chunks of reading,
 whatever the length of the window.  Each pot has chunks of its own: those of the main one are read as the log
-lies, those of a small one by an index that only its shares are in.
+lies, those of a small one by an index that only its shares are in.  Summing a chunk takes a third of a
+second, so the sums of the main pot are also kept on disk (pool.store.chunk_sums).
 
 Windows end above what is archived.  One that does not is cut from the archive too: slowly, and the same.
 """
@@ -12,32 +13,32 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from pool.proof.record import ShareRecord
 from pool.rewards.pps import PaidKind
 from pool.shares import Chunk, Slice, network_work
-from pool.store.archives import Archives, held
 from pool.store.blocks import FoundBlock
+from pool.store.chunk_sums import ChunkSums
+from pool.store.log_reader import LogReader
+from pool.store.pot_chunks import PotChunks, target_of
 from stratum.options import POOL
-from stratum.units import Target, Work
+from stratum.units import Work
 
 CHUNK_ROWS: Final = 1 << 18
 """Ids in a chunk: large enough that a window is few chunks, small enough to read one row by row."""
 KEPT_CHUNKS: Final = 48
-"""How many summed chunks stay in memory: 12 million shares, some 350 bytes for each slice."""
-PREPARED_CHUNKS: Final = 40
-"""How far back chunks are summed ahead of need: 10 million shares."""
+"""How many summed chunks stay in memory: 12 million shares, some 100 bytes for each account and worth."""
 _NOT_INDEXED: Final = (POOL, "solo")
 """Pots whose shares are in no index: the main one is most of the log, and solo has no windows."""
 
 
 class ShareWindows:
-    """Reads ``shares.db``; writes nothing.
+    """Reads ``shares.db``; writes nothing there.
 
     Args:
         connection: opened for reading, used by one thread at a time.
+        sums: where ``prepare`` keeps what it has summed, and it is found again after a restart.
         chunk_rows: ids in a chunk.
         kept_chunks: bound of the cache, for each pot.
 
@@ -46,20 +47,25 @@ class ShareWindows:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, *, chunk_rows: int = CHUNK_ROWS, kept_chunks: int = KEPT_CHUNKS
+        self,
+        connection: sqlite3.Connection,
+        sums: ChunkSums | None = None,
+        *,
+        chunk_rows: int = CHUNK_ROWS,
+        kept_chunks: int = KEPT_CHUNKS,
     ) -> None:
         self._connection = connection
+        self._log = LogReader(connection)
+        self._sums = sums
         self._chunk_rows = chunk_rows
         self._kept_chunks = kept_chunks
-        self._targets: dict[int, Target] = {}
-        self._names: dict[str, str] = {}
         self._pots: dict[str, PotWindows] = {}
-        self.archives = Archives(connection)
+        self.archives = self._log.archives
 
     def pot(self, name: str) -> PotWindows:
         """The shares of one pot."""
         if name not in self._pots:
-            self._pots[name] = PotWindows(self, name, self._chunk_rows, self._kept_chunks)
+            self._pots[name] = PotWindows(self._log, name, self._sums, self._chunk_rows, self._kept_chunks)
         return self._pots[name]
 
     def found_since(self, found_id: int) -> Sequence[FoundBlock]:
@@ -82,7 +88,8 @@ class ShareWindows:
     def prepare(self) -> None:
         """Sum the newest finished chunk that is not yet: called now and then, it makes blocks quick.
 
-        At most one chunk a call (a third of a second), and no further back than PREPARED_CHUNKS.
+        At most one chunk a call (a third of a second), and no further back than PREPARED_CHUNKS.  Not to be
+        called within a transaction of the books.
         """
         self.pot(POOL).prepare(self.newest())
 
@@ -90,64 +97,24 @@ class ShareWindows:
         row = self._connection.execute(statement, values).fetchone()
         return 0 if row is None or row[0] is None else int(row[0])
 
-    def target(self, target_id: int) -> Target:
-        """A target by its number."""
-        target = self._targets.get(target_id)
-        if target is None:
-            row: tuple[bytes] = self._connection.execute(
-                "SELECT target FROM target WHERE id = ?", (target_id,)
-            ).fetchone()
-            target = self._targets[target_id] = Target(int.from_bytes(row[0], "big"))
-        return target
-
-    def read(self, statement: str, *values: str | int) -> sqlite3.Cursor:
-        """Rows of ``shares.db``."""
-        return self._connection.execute(statement, values)
-
-    def rows(self, after_id: int, statement: str, *values: str | int) -> tuple[int, list[Any]]:
-        """Rows behind an id, or behind what is archived, from one moment.
-
-        Args:
-            after_id: nothing up to it is wanted.
-            statement: whose first parameter is the id that rows are to be behind.
-            values: its other parameters.
-
-        Returns:
-            That id, and the rows; what is wanted up to it is in the archive.
-        """
-        with held(self._connection):
-            begin = max(after_id, self.archives.until())
-            return begin, self._connection.execute(statement, (begin, *values)).fetchall()
-
-    def name(self, account: str) -> str:
-        """The same object for the same name: every chunk has thousands of them."""
-        return self._names.setdefault(account, account)
-
 
 class PotWindows:
     """The shares of one pot; a pool.rewards.stakes.PotLog."""
 
-    def __init__(self, log: ShareWindows, pot: str, chunk_rows: int, kept_chunks: int) -> None:
+    def __init__(
+        self, log: LogReader, pot: str, sums: ChunkSums | None, chunk_rows: int, kept_chunks: int
+    ) -> None:
         self._log = log
         self._pot = pot
         self._chunk_rows = chunk_rows
-        self._kept_chunks = kept_chunks
-        self._kept: dict[int, Chunk] = {}
         # the other conditions are what SQLite asks for before it uses the index
         self._indexed = pot not in _NOT_INDEXED
         self._where = "pot = ? AND pot <> 'pool' AND pot <> 'solo'" if self._indexed else "pot = ?"
+        self._chunks = PotChunks(log, pot, self._where, sums, chunk_rows, kept_chunks)
 
     def prepare(self, newest_id: int) -> None:
         """See ShareWindows."""
-        newest = (newest_id + 1) // self._chunk_rows - 1
-        # an archived chunk is read on demand: it takes seconds, and windows rarely get there
-        oldest = -(-self._log.archives.until() // self._chunk_rows)
-        for number in range(newest, max(oldest - 1, newest - PREPARED_CHUNKS), -1):
-            if number not in self._kept:
-                chunk = self._finished(number)
-                # both are kept once computed, with the counts by kind that worth is summed from
-                _ = chunk.worth, chunk.oldest_id
-                return
+        self._chunks.prepare(newest_id)
 
     def chunks(self, last_id: int, after_id: int = 0) -> Iterator[Chunk]:
         """All shares with ``after_id < id <= last_id``, newest chunk first; without those that are empty.
@@ -159,10 +126,10 @@ class PotWindows:
             number = last_id // self._chunk_rows
             start = number * self._chunk_rows
             if last_id == start + self._chunk_rows - 1 and max(start, 1) > after_id:
-                chunk = self._finished(number)
+                chunk = self._chunks.finished(number)
             else:
-                chunk = self._sum(max(start, after_id + 1), last_id)
-            if chunk.slices:
+                chunk = self._chunks.sum(max(start, after_id + 1), last_id)
+            if chunk.counts:
                 yield chunk
             last_id = self._newest_of(start - 1)
 
@@ -194,9 +161,9 @@ class PotWindows:
                 break
             yield Slice(account, nbits, self._log.target(target_id), 1, share_id, share_id)
         # of the same moment as the rows, or, when there are none, of a later one, which is as good
-        until = min(last_id, until or archives.until())
+        until = min(last_id, until)
         for each in archives.archived(first_id - 1, until, self._pot, newest_first=True):
-            yield Slice(each.account, each.nbits, _target_of(each), 1, each.id, each.id)
+            yield Slice(each.account, each.nbits, target_of(each), 1, each.id, each.id)
 
     def network(self, last_id: int) -> Work:
         """See pool.rewards.stakes.PotLog."""
@@ -221,7 +188,7 @@ class PotWindows:
             {PaidKind(name, nbits, log.target(number), height): n for name, nbits, number, height, n in rows}
         )
         for each in log.archives.archived(after_id, min(begin, last_id), self._pot):
-            found[PaidKind(each.account, each.nbits, _target_of(each), each.height // span * span)] += 1
+            found[PaidKind(each.account, each.nbits, target_of(each), each.height // span * span)] += 1
         return found
 
     def heights(self, after_id: int, last_id: int) -> dict[int, int]:
@@ -243,46 +210,3 @@ class PotWindows:
             "SELECT coalesce(max(share_id), 0) FROM found WHERE pot = ? AND share_id < ?", self._pot, last_id
         ).fetchone()
         return row[0]
-
-    def _finished(self, number: int) -> Chunk:
-        """A chunk that nothing will be added to, from the cache when it is there."""
-        chunk = self._kept.get(number)
-        if chunk is None:
-            start = number * self._chunk_rows
-            chunk = self._kept[number] = self._sum(start, start + self._chunk_rows - 1)
-            if len(self._kept) > self._kept_chunks:
-                # windows move forward: the oldest is the one that will be wanted least
-                del self._kept[min(self._kept)]
-        return chunk
-
-    def _sum(self, first_id: int, last_id: int) -> Chunk:
-        log = self._log
-        begin, rows = log.rows(
-            first_id - 1,
-            "SELECT account, nbits, target_id, count(*), min(id), max(id) FROM share"  # noqa: S608 -- see above
-            f" WHERE id > ? AND id <= ? AND {self._where} GROUP BY account, nbits, target_id",
-            last_id,
-            self._pot,
-        )
-        slices = [
-            Slice(log.name(account), nbits, log.target(target_id), count, oldest, newest)
-            for account, nbits, target_id, count, oldest, newest in rows
-        ]
-        if begin >= first_id:
-            slices += _slices(log.archives.archived(first_id - 1, min(begin, last_id), self._pot))
-        return Chunk(first_id, last_id, tuple(slices))
-
-
-def _target_of(record: ShareRecord) -> Target:
-    return Target(int.from_bytes(record.target, "big"))
-
-
-def _slices(records: Iterable[ShareRecord]) -> Iterator[Slice]:
-    """Archived shares, summed as SQLite sums rows."""
-    found: dict[tuple[str, int, bytes], list[int]] = {}
-    for record in records:  # oldest first
-        kept = found.setdefault((record.account, record.nbits, record.target), [0, record.id, record.id])
-        kept[0] += 1
-        kept[2] = record.id
-    for (account, nbits, target), (count, oldest, newest) in found.items():
-        yield Slice(account, nbits, Target(int.from_bytes(target, "big")), count, oldest, newest)

@@ -22,7 +22,7 @@ from pool.proof.statement import Statement
 from pool.rewards.policy import AT_ONCE, Policy, Scheme, Term
 from pool.rewards.reward import Reward, memo, reward
 from pool.rewards.stakes import stakes
-from pool.shares import Chunk, Slice, network_work
+from pool.shares import Chunk, Slice, chunk_of, network_work
 from stratum.units import MAX_TARGET, Target, Work, target_from_nbits
 from tests.pool.chain_samples import answer
 
@@ -60,7 +60,7 @@ class MemoryLog:
         """Pieces of eight ids."""
         for first in range(last_id - 7, after_id - 8, -8):
             begin = max(first, after_id + 1)
-            yield Chunk(begin, first + 7, tuple(self.rows(begin, first + 7)))
+            yield chunk_of(begin, first + 7, self.rows(begin, first + 7))
 
     def network(self, last_id: int) -> Work:
         return network_work(self._all[last_id - 1].nbits)

@@ -20,7 +20,7 @@ from pool.rewards.recount import RawShare, divided_again, recount, recount_parts
 from pool.rewards.reward import Reward, memo, reward
 from pool.rewards.split import Division, check, divide
 from pool.rewards.stakes import stakes
-from pool.shares import Border, Chunk, Kind, Slice, Window, cut, network_work, score, weights
+from pool.shares import Border, Chunk, Slice, Window, chunk_of, cut, network_work, score, weights
 from stratum.units import MAX_TARGET, Target, Work
 
 NBITS = 0x207FFFFF  # regtest: a block is two hashes' work
@@ -40,9 +40,9 @@ sizes = st.fractions(min_value=Fraction(1, 100_000), max_value=30, max_denominat
 
 
 def slices(log: Sequence[RawShare]) -> tuple[Slice, ...]:
-    groups: dict[Kind, list[int]] = {}
+    groups: dict[tuple[str, int, Target], list[int]] = {}
     for share in log:
-        groups.setdefault(Kind(share.account, share.nbits, share.target), []).append(share.id)
+        groups.setdefault((share.account, share.nbits, share.target), []).append(share.id)
     return tuple(Slice(*kind, len(ids), min(ids), max(ids)) for kind, ids in groups.items())
 
 
@@ -50,7 +50,7 @@ def chunks(log: Sequence[RawShare], borders: Sequence[int]) -> Iterator[Chunk]:
     """The log in chunks that end at the given ids, newest first."""
     ends = sorted({*(border for border in borders if border < len(log)), len(log)}, reverse=True)
     for end, before in zip(ends, [*ends[1:], 0], strict=True):
-        yield Chunk(before + 1, end, slices(log[before:end]))
+        yield chunk_of(before + 1, end, slices(log[before:end]))
 
 
 def cut_log(log: Sequence[RawShare], size: Fraction, borders: Sequence[int] = ()) -> Window:
@@ -134,7 +134,7 @@ def test_a_window_of_no_size_is_an_error() -> None:
 def test_rows_that_are_worth_less_than_their_slices_are_an_error() -> None:
     part = Slice("ann", NBITS, BLOCK, 5, 1, 5)
     with pytest.raises(ValueError, match="worth less"):
-        cut([Chunk(1, 5, [part])], lambda _first, _last: iter([]), Fraction(1), 5)
+        cut([chunk_of(1, 5, [part])], lambda _first, _last: iter([]), Fraction(1), 5)
 
 
 def test_only_the_chunks_that_the_window_needs_are_read() -> None:
@@ -143,7 +143,7 @@ def test_only_the_chunks_that_the_window_needs_are_read() -> None:
     def lazily() -> Iterator[Chunk]:
         for last in (30, 20, 10):
             read.append(last)
-            yield Chunk(last - 9, last, [Slice("ann", NBITS, BLOCK, 10, last - 9, last)])
+            yield chunk_of(last - 9, last, [Slice("ann", NBITS, BLOCK, 10, last - 9, last)])
 
     cut(lazily(), lambda _first, _last: iter([]), Fraction(10), 30)
     assert read == [30]
@@ -213,7 +213,7 @@ class Log:
         ends = sorted({*(each for each in self.borders if after_id < each < last_id), last_id}, reverse=True)
         for end, before in zip(ends, [*ends[1:], after_id], strict=True):
             if end > before:
-                yield Chunk(before + 1, end, slices(self.rows_[before:end]))
+                yield chunk_of(before + 1, end, slices(self.rows_[before:end]))
 
     def rows(self, first_id: int, last_id: int) -> Iterator[Slice]:
         for each in reversed(self.rows_[first_id - 1 : last_id]):

@@ -57,7 +57,7 @@ def test_chunks_cover_the_log_once_newest_first(log: Path) -> None:
     reader = ShareWindows(connect_to_read(log, "shares"), chunk_rows=8)
     chunks = list(reader.pot("pool").chunks(29))
     assert [(chunk.first_id, chunk.last_id) for chunk in chunks] == [(24, 29), (16, 23), (8, 15), (0, 7)]
-    assert sum(part.count for chunk in chunks for part in chunk.slices) == 29
+    assert sum(sum(chunk.totals.values()) for chunk in chunks) == 29
 
 
 def test_shares_that_come_later_are_seen_and_finished_chunks_are_not_read_again(log: Path) -> None:
@@ -66,7 +66,7 @@ def test_shares_that_come_later_are_seen_and_finished_chunks_are_not_read_again(
     writer = connect(log, "shares")
     ShareStore(writer, 0).write([share(number) for number in range(31, 41)], {})
     after = list(reader.pot("pool").chunks(40))
-    assert sum(part.count for chunk in after for part in chunk.slices) == 40
+    assert sum(sum(chunk.totals.values()) for chunk in after) == 40
     assert after[-1] is before[-1]
     writer.close()
 
