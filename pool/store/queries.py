@@ -48,6 +48,11 @@ class Queries:
         self._activity: Activity | None = None
         self._efforts = Efforts(lambda sql, *values: self._rows("shares", sql, *values))
 
+    @property
+    def directory(self) -> Path:
+        """Where the files are."""
+        return self._directory
+
     def close(self) -> None:
         """Close the files."""
         with self._lock:

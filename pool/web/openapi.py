@@ -148,6 +148,12 @@ _TERMS: Final = _object(
     text={"type": "string", "description": "what they promise"},
     changed=_list(_object(what=_TEXT, before=_TEXT, after=_TEXT)),
 )
+_PROOF: Final = {
+    "type": "object",
+    "description": "for `sluice verify`, see docs/accounting.md; what is refused has another status than 200",
+    "properties": {"format": _TEXT, "checksum": _TEXT},
+    "required": ["format", "checksum"],
+}
 _ERROR: Final = _object(error=_object(code=_TEXT, message=_TEXT))
 
 
@@ -158,9 +164,24 @@ def _get(operation: str, summary: str, schema: object, **more: object) -> dict[s
     return {"get": {"operationId": operation, "summary": summary, "responses": answers, **more}}
 
 
+def _in_path(name: str, schema: object = _TEXT) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _proof(operation: str, summary: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+    """A document that may not be there yet, and that is not made for everybody at once."""
+    found = _get(operation, summary, _PROOF, parameters=list(parameters))
+    refusal = {"application/json": {"schema": _ERROR}}
+    found["get"]["responses"] |= {
+        "409": {"description": "There is no such proof, or not yet", "content": refusal},
+        "429": {"description": "Too many at once", "content": refusal},
+    }
+    return found
+
+
 def document(public_url: str) -> dict[str, Any]:
     """The document for a site at this URL."""
-    address = {"name": "address", "in": "path", "required": True, "schema": _TEXT}
+    address, block, share = _in_path("address"), _in_path("block_hash"), _in_path("share_id", _WHOLE)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Sluice", "version": "1", "description": "Amounts are strings, in msat or sat."},
@@ -179,6 +200,12 @@ def document(public_url: str) -> dict[str, Any]:
             ),
             "/api/v1/account/{address}": _get(
                 "account", "An address account's balances and figures", _ACCOUNT, parameters=[address]
+            ),
+            "/api/v1/blocks/{block_hash}/statement/{address}": _proof(
+                "statement", "What an address account got of a block, and why, with proofs", block, address
+            ),
+            "/api/v1/shares/{share_id}/receipt": _proof(
+                "receipt", "That a share of an address account is in the log that a block has fixed", share
             ),
             "/api/v1/openapi.json": _get("openapi", "This document", {"type": "object"}),
         },

@@ -13,10 +13,12 @@ from twisted.web.resource import IResource
 
 from payouts.login import Purpose
 from pool.accounts import hash_secret, new_secret
+from pool.statements import Made, NotMade
 from pool.web import reply
 from pool.web.access import same_origin
+from pool.web.documents import Documents, as_file, status_of
 from pool.web.pages import AccountFigures, Settings, account_figures
-from pool.web.private import Opened, Private
+from pool.web.private import Opened, Private, Surroundings
 from pool.web.visits import Ticket
 from pool.web.withdraw import NothingNow, Offer, card_code, login_code, nothing_now, offer
 from pool.wishes import CallOff, LinkWallet, MakeCard, Redirect, RenewLink, RevokeCard, UnlinkWallet, Wish
@@ -26,6 +28,10 @@ class OwnerPages(Private):
     """The routes below ``/a``, ``/account`` and ``/login``."""
 
     app = Klein()
+
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(around)
+        self._documents = Documents(around.queries.directory, around.in_thread, around.now_ms)
 
     def resource(self) -> IResource:
         """The pages as a Twisted resource, to be mounted at the root."""
@@ -43,6 +49,25 @@ class OwnerPages(Private):
         offered, waiting = self._offered(figures, now_ms), self._desk.waiting(opened.account)
         page = self._pages.account(figures, offered, waiting, opened.base, now_ms)
         return self._private(request, page, secret)
+
+    @app.route("/a/<secret>/statement/<block_hash>", methods=["GET"])
+    @app.route("/account/statement/<block_hash>", methods=["GET"])
+    async def statement(self, request: IRequest, block_hash: str, secret: str | None = None) -> bytes:
+        """What the account got of a block, and why, with proofs: a file for `sluice verify`."""
+        opened = self._opened(request, secret)
+        if opened is None:
+            return self._closed(request, secret)
+        made = await self._documents.statement(request, opened.account, block_hash)
+        return self._proof(request, "No statement", made)
+
+    @app.route("/a/<secret>/receipt", methods=["GET"])
+    @app.route("/account/receipt", methods=["GET"])
+    async def receipt(self, request: IRequest, secret: str | None = None) -> bytes:
+        """That the account's newest share that a block can prove is in the log."""
+        opened = self._opened(request, secret)
+        if opened is None:
+            return self._closed(request, secret)
+        return self._proof(request, "No receipt", await self._documents.receipt(request, opened.account))
 
     @app.route("/a/<secret>/settings", methods=["GET"])
     @app.route("/account/settings", methods=["GET"])
@@ -125,6 +150,12 @@ class OwnerPages(Private):
     def broken(self, request: IRequest, failure: Failure) -> bytes:
         """No page of ours, or something broke."""
         return self._odd(request, failure)
+
+    def _proof(self, request: IRequest, title: str, made: Made | NotMade) -> bytes:
+        if isinstance(made, NotMade):
+            why = f"{made.why[:1].upper()}{made.why[1:]}."
+            return self._message(request, status_of(made), title, why)
+        return as_file(request, made)
 
     def _offered(self, figures: AccountFigures, now_ms: int) -> Offer | NothingNow:
         around = self._around

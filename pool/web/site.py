@@ -6,6 +6,7 @@ pages are in pool.web.owners.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from typing import Final
@@ -20,10 +21,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from pool import metrics
 from pool.accounts import payable_address
 from pool.errors import StoreError
+from pool.statements import Made, NotMade
 from pool.store.queries import Queries
 from pool.web import api
 from pool.web.access import protect, redacted, same_origin, visitor
 from pool.web.bucket import Gate, Rate
+from pool.web.documents import Documents, as_file, status_of
 from pool.web.pages import BLOCKS, STYLE, Pages, account_figures, pool_figures
 from pool.web.ports import AccountDesk, Facts, InThread
 from pool.web.reply import html, status, typed
@@ -65,6 +68,7 @@ class Site:
         self._in_thread = in_thread
         self._pages = Pages(facts)
         self._new_accounts = Gate(ACCOUNTS, ACCOUNTS_EACH)
+        self._documents = Documents(queries.directory, in_thread, now_ms)
 
     def resource(self, owners: IResource, proofs: IResource, wallets: IResource | None = None) -> IResource:
         """The root resource.
@@ -181,11 +185,24 @@ class Site:
         """An address account's figures."""
         name = payable_address(address, self._facts.network)
         if name is None:
-            status(request, 404)
-            text = f"this is no {self._facts.network} address that we pay to"
-            return _json(request, api.error_document("not_an_address", text))
+            return self._no_address(request)
         figures = await self._in_thread(account_figures, self._queries, name, self._now_ms())
         return _json(request, api.account_document(figures))
+
+    @app.route("/api/v1/blocks/<block_hash>/statement/<address>", methods=["GET"])
+    async def api_statement(self, request: IRequest, block_hash: str, address: str) -> bytes:
+        """What an address account got of a block, and why, with proofs."""
+        name = payable_address(address, self._facts.network)
+        if name is None:
+            return self._no_address(request)
+        return self._proof(request, await self._documents.statement(request, name, block_hash))
+
+    @app.route("/api/v1/shares/<share_id>/receipt", methods=["GET"])
+    async def api_receipt(self, request: IRequest, share_id: str) -> bytes:
+        """That a share of an address account is in the log that a block has fixed."""
+        number = int(share_id) if re.fullmatch("[0-9]{1,18}", share_id) else 0
+        network = self._facts.network
+        return self._proof(request, await self._documents.public_receipt(request, number, network))
 
     @app.route("/api/v1/openapi.json", methods=["GET"])
     def api_description(self, request: IRequest) -> bytes:
@@ -214,6 +231,18 @@ class Site:
         return self._message(
             request, 500, "Something broke", "It was written down; the money is safe. Try again in a minute."
         )
+
+    def _no_address(self, request: IRequest) -> bytes:
+        status(request, 404)
+        text = f"this is no {self._facts.network} address that we pay to"
+        return _json(request, api.error_document("not_an_address", text))
+
+    def _proof(self, request: IRequest, made: Made | NotMade) -> bytes:
+        if isinstance(made, NotMade):
+            status(request, status_of(made))
+            return _json(request, api.error_document(made.code, made.why))
+        request.responseHeaders.setRawHeaders("Access-Control-Allow-Origin", ["*"])
+        return as_file(request, made)
 
     def _message(self, request: IRequest, code: int, title: str, text: str) -> bytes:
         status(request, code)
