@@ -172,7 +172,9 @@ def best_text(share: dict[str, Any]) -> str:
 
 def rate_json(rate: Rate | None) -> dict[str, Any] | None:
     """What shares are paid for fees, for programs; None where they are not."""
-    return rate and {"height": rate.height, "fees_msat": str(rate.part), "blocks": len(rate.fees)}
+    if rate is None:
+        return None
+    return {"height": rate.height, "fees_msat": str(rate.part), "blocks": len(rate.fees)}
 
 
 def rate_lines(rate: dict[str, Any] | None) -> list[str]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import Logger, capturedLogs, formatEvent
 
 from payouts.money import Msat, Sat
 from pool import crediting, ledger
@@ -26,6 +31,8 @@ from pool.rewards.fpps import FEE_BLOCKS, FEE_TRIM, Rate, fee_part
 from pool.rewards.policy import Policy, Scheme, policy_of
 from pool.rewards.pps import PaidKind, pay
 from pool.rewards.recount import PaidShare, mean_again, paid_again
+from pool.roles.base import Context
+from pool.roles.book import BookRole
 from pool.store.database import connect
 from pool.store.flows import FlowReader
 from pool.store.rates import rate_entry
@@ -36,6 +43,8 @@ from pool.verify import verify
 from pool.web.terms import policy_words
 from stratum.ports import Share
 from stratum.units import Height
+from tests.fakes_node import PASSWORD, USER, StandIn
+from tests.fakes_reactor import InlineReactor
 from tests.pool.test_crediting import kinds
 from tests.pool.test_settle import BLOCK, NBITS, NOW_MS, SCRIPT, FakeChain, Pool, found
 
@@ -327,3 +336,62 @@ def test_the_odds_of_ruin_are_those_of_whole_blocks_at_the_rate_in_force() -> No
     assert unknown is not None
     assert unknown.ruin == 1.0
     assert "shares wait until the book knows" in unknown.words()
+
+
+# ---------------------------------------------------------------------------------------- the whole of a book
+
+
+class BookReactor(InlineReactor, Clock):
+    """Calls to the node are answered at once, time is the test's, and what threads bring is left lying."""
+
+    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:  # noqa: A002
+        """Nobody waits here for what comes from elsewhere."""
+        if threading.current_thread() is threading.main_thread():
+            callable(*args, **kwargs)
+
+
+def test_a_book_learns_rates_beside_its_other_work_and_pays_when_it_may_ask_again(pool: Pool) -> None:
+    connect(pool.directory, "inbox").close()
+    with StandIn() as node:
+        node.chain.active = [attrs.evolve(node.chain.tip, height=0)]
+        node.chain.blocks = {each.hash: each for each in node.chain.active}
+        for _ in range(3):
+            node.chain.grow()
+        node.chain.fees = {node.chain.tip.hash: 3_000_000}
+        user = {"user": USER, "password": PASSWORD}
+        made = parse(
+            {
+                "node": {"network": "regtest", "url": node.url, "book": user},
+                "store": {"directory": str(pool.directory)},
+                "stratum": {"port": [{"endpoint": "tcp:3334", "scheme": "fpps"}]},
+                "rewards": {"port": {"fpps": {"fee_bps": 200, "reserve_sat": 5}}, "commit": False},
+            },
+            "sluice.toml",
+        )
+        reactor = BookReactor()
+        gave_up: list[Exception] = []
+        wall_s = NOW_MS / 1000
+        log = Logger()
+        role = BookRole(Context(made, reactor, lambda: wall_s + reactor.seconds(), log, gave_up.append))
+        add(pool, share("ann", 4), share("bob", 5))
+        with capturedLogs() as events:
+            Deferred.fromCoroutine(role.start())
+            assert pool.store.rates.parts([4, 5], FPPS) == {4: 1_000_000_000}
+            reactor.advance(crediting.EVERY_MS / 1000)
+            assert (pool.of("ann"), pool.of("bob")) == ((SUBSIDY + 10**9) * 98 // 100, 0)
+
+            node.chain.forbidden = {"getblockstats"}
+            node.chain.grow()
+            for _ in range(20):
+                reactor.advance(1)
+            assert pool.of("bob") == 0
+            node.chain.forbidden = set()
+            for _ in range(12):
+                reactor.advance(1)
+            assert pool.of("bob") == (SUBSIDY + 750_000_000) * 98 // 100
+            Deferred.fromCoroutine(role.stop())
+        texts = [formatEvent(event) for event in events]
+        assert sum("Learning what blocks bring in fees failed" in each for each in texts) == 1
+        assert any("forbids getblockstats to user 'front' of role book" in each for each in texts)
+        assert any("Learning what blocks bring in fees works again" in each for each in texts)
+        assert gave_up == []
