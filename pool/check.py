@@ -20,7 +20,7 @@ from twisted.web.client import Agent
 
 from payouts.errors import PayoutError
 from payouts.money import floor_sat
-from pool import check_early, check_node, check_treasury, fronts
+from pool import check_coinbase, check_early, check_node, check_treasury, fronts
 from pool.chain.bitcoind import BitcoindNode, rpc_for_role
 from pool.chain.node import ChainUnavailable
 from pool.config import Config
@@ -79,6 +79,7 @@ def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
         *check_node.attempts(config, reactor),
         ("wallet", _wallet(config, reactor)),
         ("treasury", check_treasury.treasury(config)),
+        ("coinbase", check_coinbase.coinbase(config)),
         ("lightning", _lightning(config, reactor)),
         ("lightning credential", _lightning_credential(config, reactor)),
         *((what, _port(text, running, reactor)) for what, text, running in listens),

@@ -285,6 +285,7 @@ def test_the_command_tries_everything_and_exits_1_when_something_fails(node: Sta
         "node's work": True,
         "wallet": False,
         "treasury": True,
+        "coinbase": True,
         "lightning": True,
         "lightning credential": True,
         "stratum port": False,
