@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.endpoints import HostnameEndpoint
 
@@ -45,12 +46,18 @@ NETWORKS: Final = {
 
 
 class PayerRole:
-    """See the module; one per store."""
+    """See the module; one per store.
+
+    Args:
+        context: of the role.
+        strangers: where miners' words may lead; None: public addresses only, found by the system's resolver.
+    """
 
     lock = "payer"
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, strangers: Rule | None = None) -> None:
         self._context = context
+        self._rule = strangers or Rule(by_reactor(context.reactor))
         self._loops = Loops(context)
         self._sender: Sender | None = None
         self._batcher: Batcher | None = None
@@ -143,7 +150,7 @@ class PayerRole:
         if self._context.config.payouts.tor_proxy is not None:
             host, _, port = self._context.config.payouts.tor_proxy.rpartition(":")
             proxy = HostnameEndpoint(reactor, host, int(port))
-        return Outbound(reactor, Rule(by_reactor(reactor), proxy=proxy))
+        return Outbound(reactor, attrs.evolve(self._rule, proxy=proxy))
 
     def _pushes(self, lightning: LightningConfig) -> PushOptions:
         least = max(self._context.config.payouts.push_above_sat, lightning.minimum_sat)

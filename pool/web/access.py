@@ -87,7 +87,7 @@ def visitor(request: IRequest) -> str | None:
     all of it at a peer on the open internet, is the visitor's.  An IPv6 address stands for its /64, since
     that is what one visitor has.
     """
-    peer = getattr(request.getClientAddress(), "host", "")
+    peer = getattr(request.getClientAddress(), "host", "")  # type: ignore[no-untyped-call]
     if is_public(peer):
         return _network(peer)
     forwarded = _header(request, "X-Forwarded-For").rpartition(",")[2].strip()

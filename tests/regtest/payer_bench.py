@@ -57,11 +57,12 @@ class Books:
     Attributes:
         directory: of the store.
         begin_s: Unix second from which the node's payments must be in it.
+        key: the server key that its links are made with.
     """
 
     def __init__(self, directory: Path, balances: Mapping[str, int], key: bytes = KEY) -> None:
         self.directory = directory
-        self._key = key
+        self.key = key
         for name in FILES:
             connect(directory, name).close()
         shares = {name: Msat(amount) for name, amount in balances.items()}
@@ -128,8 +129,8 @@ class Books:
     def claim(self, invoice: str, *, account: str = ALICE, taken: int = 0) -> None:
         """File a claim as the web does when a wallet has presented the right k1."""
         expires_s = now_s() + 600
-        token = lnurl.make_token(self._key, account, expires_s)
-        k1_hash = lnurl.k1_hash(lnurl.k1(self._key, token, taken))
+        token = lnurl.make_token(self.key, account, expires_s)
+        k1_hash = lnurl.k1_hash(lnurl.k1(self.key, token, taken))
         now_ms = int(time.time() * 1000)
         with closing(connect(self.directory, "inbox")) as inbox:
             InboxStore(inbox).file(Claim(0, account, expires_s, k1_hash, invoice, now_ms, now_ms + 20_000))
