@@ -17,6 +17,9 @@ from pool.rewards.policy import Scheme
 _NAMED_AT_MOST: Final = 20
 """Shares that are named one by one: where all of them are wrong, a screenful says so."""
 
+_GROUPS: Final = 8
+"""Kinds of shares that are told apart; vardiff makes many."""
+
 
 def check_shares(statement: Statement) -> Iterator[Finding]:
     """Check records, proof and weights.  Args: statement: any that could be read."""
@@ -112,7 +115,15 @@ def _weight(
             about, f"{left}: {own.left_out} older shares are left out; a longer statement has them"
         )
     else:
-        yield proven(about, f"{decimal(score)} {of_all}, counted again share by share")
+        yield proven(about, f"{decimal(score)} {of_all}, counted again share by share{_groups(tally)}")
+
+
+def _groups(tally: Tally) -> str:
+    """How many shares of which difficulty: what a miner can compare with a machine's own figures."""
+    groups = tally.groups()
+    texts = [f"{count} of difficulty {decimal(own, 3)} at {decimal(all_, 3)}" for count, own, all_ in groups]
+    more = [f"{len(groups) - _GROUPS} other kinds"] if len(groups) > _GROUPS else []
+    return f": {'; '.join([*texts[:_GROUPS], *more])}" if groups else ""
 
 
 def _without_window(about: str, part: Part, own: Own) -> Iterator[Finding]:

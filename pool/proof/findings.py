@@ -41,10 +41,10 @@ def unproven(about: str, text: str) -> Finding:
     return Finding(Kind.OPEN, about, text)
 
 
-def decimal(value: Fraction) -> str:
-    """An exact fraction as people read it: twelve decimals, cut off."""
+def decimal(value: Fraction, digits_: int = 12) -> str:
+    """An exact fraction as people read it: its decimals cut off."""
     whole, rest = divmod(value.numerator, value.denominator)
-    digits = str(rest * 10**12 // value.denominator).rjust(12, "0").rstrip("0")
+    digits = str(rest * 10**digits_ // value.denominator).rjust(digits_, "0").rstrip("0")
     return f"{whole}.{digits}" if digits else str(whole)
 
 

@@ -11,7 +11,7 @@ from pool.proof.blockproof import BlockProof
 from pool.proof.claims import Window
 from pool.proof.record import ShareRecord
 from pool.rewards.policy import Scheme
-from stratum.units import Target, Work, target_from_nbits, work_from_target
+from stratum.units import Target, Work, difficulty_from_target, target_from_nbits, work_from_target
 
 BY_THE_BLOCK: Final = frozenset({Scheme.TIDES, Scheme.PROP})
 """Schemes that measure every share by the difficulty of the block, and not by that of its own time."""
@@ -64,12 +64,24 @@ class Tally:
         whole = (Fraction(work, _network(nbits)) for nbits, work in works.items())
         return sum(whole, self._border)
 
+    def groups(self) -> list[tuple[int, Fraction, Fraction]]:
+        """How many whole shares of which difficulty at which of the network, as a miner knows it."""
+        found = [
+            (count, difficulty_from_target(_target(target)), difficulty_from_target(target_from_nbits(nbits)))
+            for (nbits, target), count in self._counts.items()
+        ]
+        return sorted(found, reverse=True)
+
     def _worth(self, nbits: int, target: bytes) -> Fraction:
         return Fraction(_work(target), _network(self._by_block or nbits))
 
 
+def _target(target: bytes) -> Target:
+    return Target(int.from_bytes(target, "big"))
+
+
 def _work(target: bytes) -> Work:
-    return work_from_target(Target(int.from_bytes(target, "big")))
+    return work_from_target(_target(target))
 
 
 def _network(nbits: int) -> Work:
