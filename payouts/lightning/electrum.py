@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from payouts.errors import NodeUnavailable, RpcRefused
 from payouts.invoice import proves
 from payouts.lightning.fees import SharedReading
-from payouts.lightning.fields import document, integer, parse, rows, text
+from payouts.lightning.fields import document, hash_hex, integer, parse, rows, text
 from payouts.lightning.reading import network_name
 from payouts.money import Msat, Sat, to_msat
 from payouts.values import PayFailed, PayOutcome, PaySettled, PayUnknown
@@ -76,6 +76,15 @@ class ElectrumNode:
     async def network(self) -> str:
         """See InspectableNode."""
         return network_name(text(document(await self._ask("getinfo"), "getinfo"), "network"))
+
+    async def behind(self) -> str | None:
+        """See InspectableNode: whether its server answers, and whether it has followed that to the tip."""
+        found = document(await self._ask("getinfo"), "getinfo")
+        if found.get("connected") is not True:
+            return "Electrum is connected to no server"
+        ours, theirs = (found.get(name) for name in ("blockchain_height", "server_height"))
+        follows = not isinstance(ours, int) or not isinstance(theirs, int) or ours >= theirs
+        return None if follows else f"Electrum is at height {ours}, its server at {theirs}"
 
     async def decode(self, invoice: str) -> None:
         """See InspectableNode: a running daemon fails at ``decode_invoice`` (4.8.4), so it has no reading."""
@@ -141,7 +150,7 @@ class ElectrumNode:
     async def sent_hashes(self, since_s: int) -> Sequence[str]:
         """See LightningNode: from the history what was paid, from the saved invoices what is in flight."""
         paid = [
-            item["payment_hash"]
+            hash_hex(item, "payment_hash")
             for item in await self._history.rows()
             if item.get("type") == "payment"
             and item.get("payment_hash")
@@ -150,9 +159,9 @@ class ElectrumNode:
         ]
         invoices = await self._ask("list_invoices")
         in_flight = [
-            invoice["invoice_id"]
+            hash_hex(invoice, "invoice_id")
             for invoice in rows(invoices, "list_invoices")
-            if invoice.get("is_lightning") and invoice.get("status") == Status.INFLIGHT
+            if invoice.get("is_lightning") and integer(invoice, "status") == Status.INFLIGHT
         ]
         return list(dict.fromkeys(paid + in_flight))
 
@@ -199,9 +208,9 @@ class ElectrumNode:
 
     async def _exchange(self, method: str, params: Mapping[str, object]) -> Any:
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        response = await self._http.post(
-            self._options.url, json=request, auth=(self._options.user, self._options.password)
-        )
+        login = self._options.user, self._options.password
+        # a redirect would carry the password away
+        response = await self._http.post(self._options.url, json=request, auth=login, allow_redirects=False)
         body = await response.content()
         if response.code != 200:
             raise NodeUnavailable(f"Electrum answered {method} with HTTP status {response.code}")
@@ -213,9 +222,8 @@ def _fee(row: Mapping[str, Any], found: Mapping[str, Any]) -> Msat | None:
 
     A row counts only what has settled, so that it shows less than the amount until the last part has.
     """
-    fee = row.get("fee_msat")
-    if fee is None:
+    if row.get("fee_msat") is None:
         fee = -integer(row, "amount_msat") - integer(found, "amount_msat")
-    if not isinstance(fee, int):
-        raise NodeUnavailable("Electrum told a fee that makes no sense")
+    else:
+        fee = integer(row, "fee_msat")
     return Msat(fee) if fee >= 0 else None

@@ -13,6 +13,7 @@ from payouts.errors import NodeUnavailable
 _DIGITS: Final = re.compile(r"-?[0-9]{1,19}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _KEY: Final = re.compile(r"0[23][0-9a-f]{64}")
+_MOST: Final = (1 << 63) - 1  # what the books can hold; all bitcoins are a quarter of it, in millisatoshi
 
 
 def parse(body: bytes) -> Any:
@@ -54,13 +55,13 @@ def rows(value: object, what: str) -> list[Mapping[str, Any]]:
 
 
 def integer(found: Mapping[str, Any], name: str) -> int:
-    """A member that is a whole number.
+    """A member that is a whole number of no more than 63 bits.
 
     Raises:
         NodeUnavailable: it is missing, or something else.
     """
     value = found.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MOST:
         raise NodeUnavailable(f"the node's answer has no integer {name}")
     return value
 
@@ -73,7 +74,7 @@ def number(found: Mapping[str, Any], name: str) -> int:
     """
     value = found.get(name)
     if isinstance(value, str) and _DIGITS.fullmatch(value):
-        return int(value)
+        return integer({name: int(value)}, name)
     return integer(found, name)
 
 
@@ -110,6 +111,18 @@ def public_key(found: Mapping[str, Any], name: str) -> str:
     value = text(found, name)
     if not _KEY.fullmatch(value):
         raise NodeUnavailable(f"the node's answer has no public key {name}")
+    return value
+
+
+def hash_hex(found: Mapping[str, Any], name: str) -> str:
+    """A member that is a payment hash in hex.
+
+    Raises:
+        NodeUnavailable: it is none.
+    """
+    value = text(found, name)
+    if not is_hash(value):
+        raise NodeUnavailable(f"the node's answer has no hash {name}")
     return value
 
 

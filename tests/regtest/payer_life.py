@@ -110,9 +110,9 @@ class Posts:
         self._real = real
         self._life = life
 
-    def post(self, url: str, json: Mapping[str, object], auth: tuple[str, str]) -> Any:
+    def post(self, url: str, json: Mapping[str, object], **how: Any) -> Any:
         """Send it, as treq does."""
-        answer = self._real.post(url, json=json, auth=auth)
+        answer = self._real.post(url, json=json, **how)
         method = str(json["method"])
         for delay_s in _WHILE_S.get(method, _WHILE_OTHERS_S):
             self._life.step(f"in {self._life.within}: {delay_s:g} s into {method}", delay_s)

@@ -25,6 +25,7 @@ from payouts.lightning.reading import InspectableNode
 from payouts.money import Msat
 from payouts.values import PayOutcome
 from tests.payouts.invoices import MADE_S, invoice, payment_hash, preimage
+from tests.payouts.lightning.faults import STATUS, Fault, spoilt
 from tests.regtest.payer_reactor import reactor, run
 
 T = TypeVar("T")
@@ -41,16 +42,6 @@ class Plan(StrEnum):
     REFUSE = "refuse"
     HOLD = "hold"  # the receiver keeps it until the test says what becomes of it
     IGNORE = "ignore"  # the request is lost before the node has heard of it
-
-
-class Fault(StrEnum):
-    """What becomes of an answer."""
-
-    SILENCE = "silence"
-    CUT = "cut"  # in its middle
-    BROKEN = "broken"  # HTTP 500 and a text
-    HTML = "html"  # as from a proxy
-    EMPTY = "empty"
 
 
 @attrs.define
@@ -76,6 +67,7 @@ class Simulator(Resource):
     told: dict[str, Any] = attrs.Factory(dict)  # answers that override
     payments: dict[str, Paid] = attrs.Factory(dict)
     asked: list[tuple[str, Any]] = attrs.Factory(list)
+    sent: dict[str, bytes] = attrs.Factory(dict)  # the last answer to each, before it was spoilt
     msat: int = 1_000_000_000
     now_s: int = MADE_S
     preimages: dict[str, str] = attrs.Factory(lambda: {payment_hash(n): preimage(n) for n in range(100)})
@@ -94,7 +86,8 @@ class Simulator(Resource):
     def render(self, request: Request) -> bytes | int:
         assert request.content is not None
         assert request.path is not None
-        what, body = self.name(request.path.decode()), request.content.read()
+        body = request.content.read()
+        what = self.named(request.path.decode(), body)
         if not self.may_enter(request):
             return self.deliver(request, 401, b'{"code":2,"message":"not allowed"}', None)
         self.asked.append((what, body))
@@ -103,6 +96,7 @@ class Simulator(Resource):
         if answered is None or fault is Fault.SILENCE:
             return NOT_DONE_YET
         status, text = answered
+        self.sent[what] = text
         if what in self.told:
             status, text = 200, json.dumps(self.told[what]).encode()
         return self.deliver(request, status, text, fault)
@@ -111,27 +105,30 @@ class Simulator(Resource):
         """The bodies of what was asked, by name."""
         return [body for name, body in self.asked if name == what]
 
-    def name(self, path: str) -> str:
-        """What faults and answers call a path."""
+    def named(self, path: str, body: bytes) -> str:
+        """What faults and answers call a request."""
         return path.strip("/")
 
     def deliver(self, request: Any, status: int, text: bytes, fault: Fault | None) -> bytes | int:
-        match fault:
-            case Fault.BROKEN:
-                request.setResponseCode(500)
-                return b"Internal Server Error"
-            case Fault.HTML:
-                return b"<html>It works!</html>"
-            case Fault.EMPTY:
-                return b""
-            case Fault.CUT:
-                request.setHeader("content-length", str(len(text)))
-                request.write(text[: len(text) // 2])
-                request.channel.transport.loseConnection()
-                return NOT_DONE_YET
-            case _:
-                request.setResponseCode(status)
-                return text
+        if fault is Fault.SLOW:
+            request.write(text[:5])
+            reactor.callLater(0.02, self._finish, request, text[5:])
+            return NOT_DONE_YET
+        if fault is Fault.CUT:
+            request.setHeader("content-length", str(len(text)))
+            request.write(text[: len(text) // 2])
+            request.channel.transport.loseConnection()
+            return NOT_DONE_YET
+        if fault is Fault.MOVED:
+            request.setHeader("location", "/elsewhere")
+        request.setResponseCode(STATUS.get(fault, status) if fault else status)
+        return text if fault is None else spoilt(text, fault)
+
+    @staticmethod
+    def _finish(request: Any, rest: bytes) -> None:
+        if not request._disconnected:
+            request.write(rest)
+            request.finish()
 
     # ------------------------------------------------------------------------------------------ the payments
 

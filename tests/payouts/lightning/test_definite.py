@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import assert_never
 
 import attrs
@@ -13,26 +13,10 @@ from hypothesis import strategies as st
 from payouts.errors import NodeUnavailable
 from payouts.values import PayFailed, PayOutcome, PaySettled, PayUnknown
 from tests.payouts.invoices import MADE_S, preimage
-from tests.payouts.lightning import test_cln, test_lnd, test_phoenixd
-from tests.payouts.lightning.simulator import EXPIRES_S, HASH, Bench, Fault, Plan
+from tests.payouts.lightning.faults import Fault
+from tests.payouts.lightning.kinds import KINDS, Kind
+from tests.payouts.lightning.simulator import EXPIRES_S, HASH, Bench, Plan
 from tests.regtest.payer_reactor import rest, run
-
-
-@attrs.frozen
-class Kind:
-    """A simulated node: how it is made, what its calls are named, and when it is given up on."""
-
-    make: Callable[[], Bench]
-    pays: str
-    tells: str
-    patience_s: float
-
-
-KINDS = (
-    Kind(test_lnd.bench_of, "v2/router/send", "track", 66),
-    Kind(test_cln.bench_of, "xpay", "listpays", 91),
-    Kind(test_phoenixd.bench_of, "payinvoice", "byhash", 61),
-)
 
 
 @attrs.frozen
@@ -147,7 +131,7 @@ def _threads_end() -> Iterator[None]:
     rest()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.pays)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @settings(max_examples=15, deadline=None)
 @given(steps=STEPS)
 def test_what_was_called_definite_was_so_and_stays_so(kind: Kind, steps: list[Ask | End | Wait]) -> None:

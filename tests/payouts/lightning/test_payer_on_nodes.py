@@ -12,8 +12,9 @@ from payouts.values import PaymentState
 from tests.payouts.fake_book import FakeBook
 from tests.payouts.fakes import TERMS, FakeInbox, Time, claim
 from tests.payouts.invoices import MADE_S, invoice
-from tests.payouts.lightning.simulator import Bench, Fault, Plan, turn
-from tests.payouts.lightning.test_definite import KINDS, Kind
+from tests.payouts.lightning.faults import Fault
+from tests.payouts.lightning.kinds import KINDS, Kind
+from tests.payouts.lightning.simulator import Bench, Plan, turn
 from tests.regtest.payer_reactor import rest, run
 
 START = 5_000_000  # msat
@@ -65,7 +66,7 @@ class House:
         raise AssertionError(f"it did not come to that: {self.book.payments.get(1)}")
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.pays)
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
 def house(request: pytest.FixtureRequest) -> Iterator[House]:
     kind: Kind = request.param
     bench = kind.make()
