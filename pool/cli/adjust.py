@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +14,6 @@ from payouts.money import Msat, to_msat
 from pool.adjustments import ACCOUNTS, NOTHING, Adjustment, Kind
 from pool.cli.books import Amount
 from pool.cli.common import (
-    Function,
     config_option,
     json_option,
     load,
@@ -27,111 +28,93 @@ from pool.pots import declared_reserve
 from pool.store import database
 from pool.store.adjusting import AdjustmentDesk
 
-
-def _asset_option(function: Function) -> Function:
-    return click.option("--asset", type=click.Choice(list(ACCOUNTS)), required=True, help="Which money.")(
-        function
-    )
-
-
-def _said(function: Function) -> Function:
-    """What all of these commands take."""
-    for option in (
-        json_option,
-        config_option,
-        why_option("The reason; it is kept in the books."),
-        click.option(
-            "--reference",
-            required=True,
-            help="What it was, unique: a txid, a date. The same one books once.",
-        ),
-    ):
-        function = option(function)
-    return function
+_asset_option: Final = click.option(
+    "--asset", type=click.Choice(list(ACCOUNTS)), required=True, help="Which money."
+)
+_amount: Final = click.argument("amount_sat", type=Amount())
 
 
-@click.command()
+def _books(what: str) -> Callable[[Callable[..., Adjustment]], click.Command]:
+    """A command that books what its function makes of its own options, a reference and a reason.
+
+    Args:
+        what: one line for the list of commands.
+    """
+
+    def made(function: Callable[..., Adjustment]) -> click.Command:
+        @wraps(function)
+        def command(config_path: Path, as_json: bool, **said: object) -> None:  # noqa: FBT001 -- click's way
+            _book(function(**said), config_path, as_json=as_json)
+
+        for option in (
+            json_option,
+            config_option,
+            why_option("The reason; it is kept in the books."),
+            click.option(
+                "--reference",
+                required=True,
+                help="What it was, unique: a txid, a date. The same one books once.",
+            ),
+        ):
+            command = option(command)
+        return click.command(short_help=what)(command)
+
+    return made
+
+
+@_books("Book money that the operator takes out, such as the fee.")
 @_asset_option
-@click.argument("amount_sat", type=Amount())
-@_said
-def withdraw(
-    asset: str,
-    amount_sat: Msat,
-    reference: str,
-    why: str,
-    config_path: Path,
-    as_json: bool,  # noqa: FBT001
-) -> None:
+@_amount
+def withdraw(asset: str, amount_sat: Msat, reference: str, why: str) -> Adjustment:
     """Book money that the operator takes out, such as the fee.
 
-    No more than is the pool's own and not needed for what miners can withdraw now, nor declared as the
-    reserve that shares are paid from at once (rewards.reserve_sat).
+    No more than is the pool's own and not needed for what miners can withdraw now.
     """
-    _book(Adjustment(Kind.WITHDRAWAL, reference, asset, amount_sat, why), config_path, as_json=as_json)
+    return Adjustment(Kind.WITHDRAWAL, reference, asset, amount_sat, why)
 
 
-@click.command(short_help="Book money moved between wallet and Lightning.")
+@_books("Book money moved between wallet and Lightning.")
 @click.option("--from", "asset", type=click.Choice(("hot", "lightning")), required=True, help="Out of this.")
 @click.option("--to", type=click.Choice(("hot", "lightning")), required=True, help="Into this.")
 @click.option(
     "--cost", type=Amount(), default=None, help="What it took beside, in sat: chain fees, a swap's price."
 )
-@click.argument("amount_sat", type=Amount())
-@_said
+@_amount
 def transfer(
-    asset: str,
-    to: str,
-    cost: Msat | None,
-    amount_sat: Msat,
-    reference: str,
-    why: str,
-    config_path: Path,
-    as_json: bool,  # noqa: FBT001
-) -> None:
+    asset: str, to: str, cost: Msat | None, amount_sat: Msat, reference: str, why: str
+) -> Adjustment:
     """Book money that was moved between wallet and Lightning: a channel opened or closed, a swap.
 
     AMOUNT_SAT is what arrived.  The cost left as well, and the pool bears it.
     """
-    said = Adjustment(Kind.MOVE, reference, asset, amount_sat, why, to, cost or NOTHING)
-    _book(said, config_path, as_json=as_json)
+    return Adjustment(Kind.MOVE, reference, asset, amount_sat, why, to, cost or NOTHING)
 
 
-@click.command(short_help="Book money that is gone.")
+@_books("Book money that is gone.")
 @_asset_option
-@click.argument("amount_sat", type=Amount())
-@_said
-def loss(
-    asset: str,
-    amount_sat: Msat,
-    reference: str,
-    why: str,
-    config_path: Path,
-    as_json: bool,  # noqa: FBT001
-) -> None:
+@_amount
+def loss(asset: str, amount_sat: Msat, reference: str, why: str) -> Adjustment:
     """Book money that is gone: stolen, burnt by a penalty, paid twice.  The pool bears it."""
-    _book(Adjustment(Kind.LOSS, reference, asset, amount_sat, why), config_path, as_json=as_json)
+    return Adjustment(Kind.LOSS, reference, asset, amount_sat, why)
 
 
-@click.command(short_help="Book the difference after a mistake in the books.")
+@_books("Book the difference after a mistake in the books.")
 @_asset_option
 @click.option("--less", is_flag=True, help="There is less than the books say, not more.")
-@click.argument("amount_sat", type=Amount())
-@_said
+@_amount
 def correct(
     asset: str,
     less: bool,  # noqa: FBT001
     amount_sat: Msat,
     reference: str,
     why: str,
-    config_path: Path,
-    as_json: bool,  # noqa: FBT001
-) -> None:
+) -> Adjustment:
     """Book the difference after a mistake in the books, such as a deposit of the wrong amount.
 
     Entries are never changed: this is a new one, that says what was wrong.
     """
     amount = Msat(-amount_sat) if less else amount_sat
-    _book(Adjustment(Kind.CORRECTION, reference, asset, amount, why), config_path, as_json=as_json)
+    return Adjustment(Kind.CORRECTION, reference, asset, amount, why)
 
 
 def _book(said: Adjustment, config_path: Path, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,11 @@ from pool.bench import blocks as bench_blocks
 from pool.bench import claims as bench_claims
 from pool.bench import rewards as bench_rewards
 from pool.bench.stratum import QUICK, Plan, measure
+from pool.cli.common import Function
+
+_quick_option: Final = click.option(
+    "--quick", is_flag=True, help="A smoke test of a few seconds: the figures mean nothing."
+)
 
 
 @click.group()
@@ -19,20 +25,55 @@ def bench() -> None:
     """Measure this machine with this release."""
 
 
-@bench.command(short_help="Measure the miners' port.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
-@click.option("--quick", is_flag=True, help="A smoke test of a few seconds: the figures mean nothing.")
+def _measures(what: str, written: str) -> Callable[[Function], click.Command]:
+    """A command below ``bench``, with the options that all of them have.
+
+    Args:
+        what: one line for the list of commands.
+        written: what goes to the directory.
+    """
+
+    def made(function: Function) -> click.Command:
+        place = click.Path(path_type=Path, file_okay=False, exists=True)
+        for option in (
+            click.option(
+                "--directory",
+                type=place,
+                help=f"Where {written} written: a directory on the disk that is to be measured.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list."),
+        ):
+            function = option(function)
+        return bench.command(short_help=what)(function)
+
+    return made
+
+
+def _progress(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _print(figures: Mapping[str, float | bool], *, as_json: bool, proof: str | None = None) -> None:
+    """The figures; without what one of them is to prove, status 1."""
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        width = max(map(len, figures))
+        for name, value in figures.items():
+            text = str(value) if isinstance(value, bool) else f"{value:,}"
+            click.echo(f"{name.ljust(width)}  {text:>12}")
+    if proof is not None and not figures[proof]:
+        raise SystemExit(1)
+
+
+@_measures("Measure the miners' port.", "the share log is")
+@_quick_option
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
     default=Plan().seconds,
     show_default=True,
     help="How long each load lasts.",
-)
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Where the share log is written: a directory on the disk that is to be measured.",
 )
 def stratum(as_json: bool, quick: bool, seconds: float, directory: Path | None) -> None:  # noqa: FBT001 -- click's way
     """Measure the miners' port: shares per CPU second, reply times, memory, new blocks.
@@ -42,18 +83,10 @@ def stratum(as_json: bool, quick: bool, seconds: float, directory: Path | None) 
     Takes about two minutes.  Nothing of a running pool is touched, but the figures suffer from
     whatever else the machine does.
     """
-    plan = QUICK if quick else Plan(seconds=seconds)
-    figures = measure(plan, lambda text: click.echo(text, err=True), directory)
-    if as_json:
-        click.echo(json.dumps(figures))
-        return
-    width = max(map(len, figures))
-    for name, value in figures.items():
-        click.echo(f"{name.ljust(width)}  {value:>12,}")
+    _print(measure(QUICK if quick else Plan(seconds=seconds), _progress, directory), as_json=as_json)
 
 
-@bench.command(short_help="Measure a block's rewards over a large share log.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
+@_measures("Measure a block's rewards over a large share log.", "the databases are")
 @click.option(
     "--shares",
     type=click.IntRange(min=1_000),
@@ -68,11 +101,6 @@ def stratum(as_json: bool, quick: bool, seconds: float, directory: Path | None) 
     show_default=True,
     help="How many accounts they are of.",
 )
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Where the databases are written: a directory on the disk that is to be measured.",
-)
 def rewards(as_json: bool, shares: int, accounts: int, directory: Path | None) -> None:  # noqa: FBT001 -- click's way
     """Measure how long a block's reward takes over a large share log, and check it share by share.
 
@@ -82,26 +110,12 @@ def rewards(as_json: bool, shares: int, accounts: int, directory: Path | None) -
     audit's walk over single shares.  Ends with status 1 when they differ by a millisatoshi.
     Takes about four minutes and 1 GB of disk.
     """
-    plan = bench_rewards.Plan(shares, accounts)
-    figures = bench_rewards.measure(plan, lambda text: click.echo(text, err=True), directory)
-    if as_json:
-        click.echo(json.dumps(figures))
-    else:
-        width = max(map(len, figures))
-        for name, value in figures.items():
-            click.echo(f"{name.ljust(width)}  {value!s:>12}")
-    if not figures["matches_brute_force"]:
-        raise SystemExit(1)
+    figures = bench_rewards.measure(bench_rewards.Plan(shares, accounts), _progress, directory)
+    _print(figures, as_json=as_json, proof="matches_brute_force")
 
 
-@bench.command(short_help="Measure withdrawals and their answers.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
-@click.option("--quick", is_flag=True, help="A smoke test of a few seconds: the figures mean nothing.")
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Where the books are written: a directory on the disk that is to be measured.",
-)
+@_measures("Measure withdrawals and their answers.", "the books are")
+@_quick_option
 def claims(as_json: bool, quick: bool, directory: Path | None) -> None:  # noqa: FBT001 -- click's way
     """Measure withdrawals: claims per second, time to the answer and to the payment, paid exactly once.
 
@@ -111,25 +125,12 @@ def claims(as_json: bool, quick: bool, directory: Path | None) -> None:  # noqa:
     a running pool is touched.
     """
     plan = bench_claims.QUICK if quick else bench_claims.Plan()
-    figures = bench_claims.measure(plan, lambda text: click.echo(text, err=True), directory)
-    if as_json:
-        click.echo(json.dumps(figures))
-    else:
-        width = max(map(len, figures))
-        for name, value in figures.items():
-            click.echo(f"{name.ljust(width)}  {value!s:>12}")
-    if not figures["paid_exactly_once"]:
-        raise SystemExit(1)
+    figures = bench_claims.measure(plan, _progress, directory)
+    _print(figures, as_json=as_json, proof="paid_exactly_once")
 
 
-@bench.command(short_help="Measure how soon miners hear of a tip.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a list.")
-@click.option("--quick", is_flag=True, help="A smoke test of a few seconds: the figures mean nothing.")
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Where node and blocks are written: a directory on the disk that is to be measured.",
-)
+@_measures("Measure how soon miners hear of a tip.", "node and blocks are")
+@_quick_option
 def blocks(as_json: bool, quick: bool, directory: Path | None) -> None:  # noqa: FBT001 -- click's way
     """Measure how soon every miner hears of a new tip, and how soon a solved block leaves.
 
@@ -137,13 +138,7 @@ def blocks(as_json: bool, quick: bool, directory: Path | None) -> None:  # noqa:
     front with 1,000 connections.  Takes about a minute and a half.  Nothing of a running pool is touched.
     """
     plan = bench_blocks.QUICK if quick else bench_blocks.Plan()
-    figures = bench_blocks.measure(plan, lambda text: click.echo(text, err=True), directory)
-    if as_json:
-        click.echo(json.dumps(figures))
-        return
-    width = max(map(len, figures))
-    for name, value in figures.items():
-        click.echo(f"{name.ljust(width)}  {value:>12,}")
+    _print(bench_blocks.measure(plan, _progress, directory), as_json=as_json)
 
 
 COMMANDS: Final = (bench,)
