@@ -13,7 +13,6 @@ import attrs
 import treq
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.web.client import Agent
@@ -26,11 +25,13 @@ from pool.chain.node import ChainUnavailable
 from pool.config import Config
 from pool.errors import PoolError, StoreError
 from pool.lightning import CREDENTIALS, credential_objection, lightning_node
+from pool.payable import limits_in_words
 from pool.pots import declared_reserve, policies_of, warnings
 from pool.reserve import reserve_of
 from pool.store.database import FILES, connect_to_read, schema_number
 from pool.store.operator import is_running
 from pool.store.queries import Queries
+from stratum import proxy
 
 HTTP_TIMEOUT_S: Final = 10
 KEY_BYTES: Final = 32
@@ -82,6 +83,7 @@ def _attempts(config: Config, reactor: Any) -> list[tuple[str, Awaitable[str]]]:
         ("coinbase", check_coinbase.coinbase(config)),
         ("lightning", _lightning(config, reactor)),
         ("lightning credential", _lightning_credential(config, reactor)),
+        ("lightning limits", _limits(config)),
         *((what, _port(text, running, reactor)) for what, text, running in listens),
         ("fronts", _fronts(config)),
         ("public URL", _public_url(config.web.public_url, serving, reactor)),
@@ -183,7 +185,7 @@ async def _lightning(config: Config, reactor: Any) -> str:
         return "no [lightning] section: the pool pays on-chain only"
     node = lightning_node(config.lightning, reactor)
     try:
-        network, node_id = await node.network(), await node.node_id()
+        network, node_id, behind = await node.network(), await node.node_id(), await node.behind()
         outbound = floor_sat(await node.outbound())
     except PayoutError as error:
         raise _Wrong(
@@ -194,9 +196,22 @@ async def _lightning(config: Config, reactor: Any) -> str:
         raise _Wrong(
             f"the Lightning node is on {network}, node.network says {config.node.network}: mend one of them"
         )
+    if behind is not None:
+        raise _Wrong(f"{behind}: payments fail until it is; is the node's bitcoind, or its server, there?")
     if outbound < config.lightning.minimum_sat:
         raise _Wrong(f"the node can send {outbound} sat only: open a channel, or wait until its peer is back")
     return f"{config.lightning.kind} node {node_id[:16]}… on {network} can send {outbound} sat"
+
+
+async def _limits(config: Config) -> str:
+    """What can leave, and what bounds it: in order, unless nothing but the node's own balance does."""
+    lightning, payouts = config.lightning, config.payouts
+    if lightning is None:
+        return "no [lightning] section"
+    said = limits_in_words(lightning, payouts)
+    if payouts.day_sat == "unlimited" and payouts.account_day_sat == "unlimited":
+        raise _Wrong(f"{said}: whoever takes over the site empties the node: set payouts.day_sat")
+    return said
 
 
 async def _lightning_credential(config: Config, reactor: Any) -> str:
@@ -225,7 +240,7 @@ async def _port(description: str, running: bool, reactor: Any) -> str:  # noqa: 
     if running:
         return f"{where}: the pool is running and has it"
     try:
-        port = await serverFromString(reactor, description).listen(Factory())
+        port = await proxy.endpoint(reactor, description).listen(Factory())
     except CannotListenError as error:
         raise _Wrong(f"{where}: {error.socketError}: stop what listens there, or choose another") from None
     except (ValueError, TypeError, OSError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import attrs
 
@@ -33,8 +34,22 @@ def limits_of(payouts: PayoutsConfig) -> Limits:
     )
 
 
-def _msat(amount_sat: int | None) -> Msat | None:
-    return None if amount_sat is None else to_msat(Sat(amount_sat))
+def _msat(amount_sat: int | Literal["unlimited"] | None) -> Msat | None:
+    return to_msat(Sat(amount_sat)) if isinstance(amount_sat, int) else None
+
+
+def limits_in_words(lightning: LightningConfig, payouts: PayoutsConfig) -> str:
+    """What may leave over Lightning, for the operator."""
+    parts = [f"a withdrawal takes up to {lightning.maximum_sat:,} sat"]
+    for whose, limit in (("an account", payouts.account_day_sat), ("all", payouts.day_sat)):
+        parts.append(f"{whose} up to " + (f"{limit:,} sat a day" if isinstance(limit, int) else "any sum"))
+    if payouts.approve_above_sat is not None:
+        parts.append(f"more than {payouts.approve_above_sat:,} sat waits for your approval")
+    parts.append(
+        f"more than {payouts.hour_free_sat:,} sat in an hour, and {payouts.hour_times} times the past week's"
+        " busiest, stop all sending"
+    )
+    return "; ".join(parts)
 
 
 def fee_policy(lightning: LightningConfig, payouts: PayoutsConfig) -> FeePolicy:

@@ -94,6 +94,12 @@ class ClnNode:
         """See InspectableNode."""
         return network_name(text(await self._ask("getinfo"), "network"))
 
+    async def behind(self) -> str | None:
+        """See InspectableNode."""
+        found = await self._ask("getinfo")
+        warnings = [found.get(name) for name in ("warning_bitcoind_sync", "warning_lightningd_sync")]
+        return next((text for text in warnings if isinstance(text, str)), None)
+
     async def pay(self, invoice: str, payment_hash: str, max_fee: Msat) -> PayOutcome:
         """See LightningNode; nothing is sent while an earlier xpay may be at work."""
         try:

@@ -93,6 +93,11 @@ class LndNode:
             raise NodeUnavailable("the node is on no chain, or on several")
         return network_name(text(chains[0], "network"))
 
+    async def behind(self) -> str | None:
+        """See InspectableNode."""
+        synced = (await self._get("getinfo", "/v1/getinfo")).get("synced_to_chain") is True
+        return None if synced else "LND is not synced to the chain yet"
+
     async def pay(self, invoice: str, payment_hash: str, max_fee: Msat) -> PayOutcome:
         """See LightningNode; nothing is sent unless LND reads the invoice as the pool does."""
         if (reason := await objection(self, invoice)) is not None:

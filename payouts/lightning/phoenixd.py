@@ -75,6 +75,9 @@ class PhoenixdNode:
         """See InspectableNode."""
         return network_name(text(await self._get("getinfo", "/getinfo"), "chain"))
 
+    async def behind(self) -> None:
+        """See InspectableNode: phoenixd only tells a height, and what that should be is not its business."""
+
     async def pay(self, invoice: str, payment_hash: str, max_fee: Msat) -> PayOutcome:
         """See LightningNode; nothing is sent unless phoenixd's price is within the cap."""
         reason = await objection(self, invoice) or _objection(decode(invoice), max_fee)

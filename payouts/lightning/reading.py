@@ -53,6 +53,14 @@ class InspectableNode(LightningNode, Protocol):
         """
         ...
 
+    async def behind(self) -> str | None:
+        """What keeps the node from knowing the present chain, in its own words; None when it does not say.
+
+        Raises:
+            NodeUnavailable: it does not answer.
+        """
+        ...
+
     async def decode(self, invoice: str) -> Reading | None:
         """What the node reads in an invoice; None when it has no decoder to ask.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -54,11 +54,14 @@ class LightningConfig(Section):
         return self
 
 
+Ceiling = Annotated[int, Field(ge=1)] | Literal["unlimited"]
+
+
 class PayoutsConfig(Section):
     """[payouts]: how much may leave over Lightning, who bears its fees, and who is paid unasked."""
 
-    account_day_sat: int | None = Field(default=None, ge=1)
-    day_sat: int | None = Field(default=None, ge=1)
+    account_day_sat: Ceiling = 5_000_000
+    day_sat: Ceiling = 20_000_000
     in_flight_sat: int | None = Field(default=None, ge=1)
     approve_above_sat: int | None = Field(default=None, ge=1)
     hour_free_sat: int = Field(default=10_000_000, ge=1)

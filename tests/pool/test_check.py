@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
+from payouts.money import Msat
 from pool import check, check_node
 from pool.config import Config, parse
 from pool.store.database import FILES, connect, sole_role
@@ -173,6 +174,7 @@ def test_a_database_of_a_newer_release_asks_for_an_update(tmp_path: Path) -> Non
 def test_a_free_port_is_free_and_is_let_go_of() -> None:
     reactor = REACTOR()
     says(check._port("tcp:3333", False, reactor), "tcp:3333 is free", ok=True)
+    says(check._port("haproxy:tcp:3333", False, reactor), "haproxy:tcp:3333 is free", ok=True)
 
 
 class _Taken(MemoryReactorClock):
@@ -235,6 +237,44 @@ def test_a_pool_without_lightning_is_in_order(tmp_path: Path) -> None:
     says(check._lightning(configured(tmp_path), InlineReactor()), "on-chain only", ok=True)
 
 
+@attrs.frozen
+class Node:
+    """A Lightning node that answers what is asked of it."""
+
+    chain_is: str | None
+
+    async def network(self) -> str:
+        return "regtest"
+
+    async def node_id(self) -> str:
+        return "02" + "ab" * 32
+
+    async def behind(self) -> str | None:
+        return self.chain_is
+
+    async def outbound(self) -> Msat:
+        return Msat(5_000_000)
+
+
+def test_a_lightning_node_that_does_not_know_the_present_chain_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path, lightning={"user": "u", "password": "p"})
+    for chain_is in (None, "LND is not synced to the chain yet"):
+        monkeypatch.setattr(check, "lightning_node", lambda *_, chain_is=chain_is: Node(chain_is))
+        words = "can send 5000 sat" if chain_is is None else "not synced to the chain yet: payments fail"
+        says(check._lightning(config, InlineReactor()), words, ok=chain_is is None)
+
+
+def test_what_may_leave_is_told_and_nothing_that_bounds_it_is_not_in_order(tmp_path: Path) -> None:
+    lightning = {"user": "u", "password": "p"}
+    says(check._limits(configured(tmp_path, lightning=lightning)), "all up to 20,000,000 sat a day", ok=True)
+    open_wide = {"day_sat": "unlimited", "account_day_sat": "unlimited"}
+    config = configured(tmp_path, lightning=lightning, payouts=open_wide)
+    says(check._limits(config), "any sum", "set payouts.day_sat")
+    says(check._limits(configured(tmp_path)), "no [lightning] section", ok=True)
+
+
 def test_what_cannot_be_tried_at_all_is_a_result_and_ends_nothing() -> None:
     async def bug() -> str:
         raise KeyError("surprise")
@@ -288,6 +328,7 @@ def test_the_command_tries_everything_and_exits_1_when_something_fails(node: Sta
         "coinbase": True,
         "lightning": True,
         "lightning credential": True,
+        "lightning limits": True,
         "stratum port": False,
         "site's port": True,
         "fronts": True,

@@ -122,6 +122,8 @@ def test_the_example_is_valid_and_shows_the_defaults(tmp_path: Path, monkeypatch
     assert spelled_out.rewards == defaults.rewards
     assert spelled_out.metrics == defaults.metrics
     assert spelled_out.lightning is not None
+    assert spelled_out.payouts.day_sat == defaults.payouts.day_sat
+    assert spelled_out.payouts.account_day_sat == defaults.payouts.account_day_sat
     assert spelled_out.onchain.threshold_sat == defaults.onchain.threshold_sat
 
 

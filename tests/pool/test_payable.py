@@ -18,7 +18,7 @@ from payouts.sender import Sender, SenderOptions
 from payouts.values import Claim, Taken
 from pool.claims import Desk
 from pool.config import LightningConfig, PayoutsConfig
-from pool.payable import STALE_MS, Payable, fee_policy, limits_of, payable_now
+from pool.payable import STALE_MS, Payable, fee_policy, limits_in_words, limits_of, payable_now
 from pool.store.claims import ClaimReader
 from pool.store.database import connect
 from pool.store.flows import FlowReader
@@ -103,6 +103,18 @@ def test_while_sending_is_stopped_nothing_can_be_claimed(book: SqliteBook) -> No
     assert (found.most, found.closed) == (0, "payouts are paused by the pool's operator: try again later")
 
 
+def test_ceilings_are_there_unless_they_are_taken_away_by_a_word() -> None:
+    limits = limits_of(PayoutsConfig())
+    assert (limits.account_day, limits.day) == (5 * 10**9, 20 * 10**9)
+    without = limits_of(PayoutsConfig(account_day_sat="unlimited", day_sat="unlimited"))
+    assert (without.account_day, without.day) == (None, None)
+    assert limits_in_words(LIGHTNING, PayoutsConfig(day_sat="unlimited", approve_above_sat=500_000)) == (
+        "a withdrawal takes up to 1,000 sat; an account up to 5,000,000 sat a day; all up to any sum; more"
+        " than 500,000 sat waits for your approval; more than 10,000,000 sat in an hour, and 10 times the"
+        " past week's busiest, stop all sending"
+    )
+
+
 def test_the_configuration_becomes_limits_and_fees() -> None:
     given = PayoutsConfig(
         account_day_sat=1, day_sat=2, in_flight_sat=3, approve_above_sat=4, float_most_sat=5, fees_by="pool"
@@ -169,13 +181,12 @@ class Money:
     outbound: int
     earlier_sat: int
     maximum_sat: int
-    account_day_sat: int | None
+    account_day_sat: int | Literal["unlimited"]
     in_flight_sat: int | None
     fees_by: Literal["miner", "pool"]
 
 
 AMOUNT = st.integers(0, 2_000_000)
-SATS = st.none() | st.integers(1, 2_000)
 
 
 @settings(max_examples=25, deadline=None)
@@ -187,8 +198,8 @@ SATS = st.none() | st.integers(1, 2_000)
         outbound=AMOUNT,
         earlier_sat=st.sampled_from([0, 0, 10, 250]),
         maximum_sat=st.integers(10, 2_000),
-        account_day_sat=SATS,
-        in_flight_sat=SATS,
+        account_day_sat=st.just("unlimited") | st.integers(1, 2_000),
+        in_flight_sat=st.none() | st.integers(1, 2_000),
         fees_by=st.sampled_from(["miner", "pool"]),
     )
 )
