@@ -202,6 +202,12 @@ class Queries:
             connection = self._connection("ledger")
             return None if connection is None else RateTable(connection).newest()
 
+    def rates(self, count: int) -> list[Rate]:
+        """What shares of the greatest heights are paid for fees, greatest first."""
+        with self._lock:
+            connection = self._connection("ledger")
+            return [] if connection is None else RateTable(connection).recent(count)
+
     def rejected(self, since_s: int) -> dict[int, int]:
         """Refused submissions by Stratum error code, in the hours that began at the Unix second or later."""
         return dict(

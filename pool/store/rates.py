@@ -69,6 +69,14 @@ class RateTable:
         found = [(height, self.get(height)) for height in heights]
         return {height: rate.part for height, rate in found if rate and (rate.blocks, rate.trim) == rule}
 
+    def recent(self, count: int) -> list[Rate]:
+        """Those of the greatest heights, so many at most, greatest first."""
+        newest = self.newest()
+        if newest is None:
+            return []
+        found = [self.get(height) for height in range(newest.height, newest.height - count, -1)]
+        return [rate for rate in found if rate is not None]
+
     def newest(self) -> Rate | None:
         """Of the greatest height that has one; None while none has."""
         row: tuple[int | None] = self._connection.execute(

@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from pool.luck import luck
+from pool.rewards.fpps import Rate
 from pool.rewards.policy import WINDOWED
 from pool.store.activity import Hashrate
 from pool.store.figures import Bests, BestShare, BlockRow, PaymentRow, RewardRow
@@ -67,6 +68,23 @@ def blocks_document(blocks: list[BlockRow]) -> bytes:
 def terms_document(policies: Sequence[PolicyChange]) -> bytes:
     """``/api/v1/terms``: newest first."""
     return _ENCODER.encode({"terms": [_terms(each) for each in announcements(policies)]})
+
+
+def rates_document(rates: Sequence[Rate]) -> bytes:
+    """``/api/v1/rates``: greatest heights first."""
+    return _ENCODER.encode(
+        {
+            "rates": [
+                {
+                    "height": rate.height,
+                    "fees_msat": str(rate.part),
+                    "after": rate.after,
+                    "blocks": len(rate.fees),
+                }
+                for rate in rates
+            ]
+        }
+    )
 
 
 def account_document(figures: AccountFigures) -> bytes:

@@ -148,6 +148,12 @@ _TERMS: Final = _object(
     text={"type": "string", "description": "what they promise"},
     changed=_list(_object(what=_TEXT, before=_TEXT, after=_TEXT)),
 )
+_RATE: Final = _object(
+    height={"type": "integer", "description": "that shares seek"},
+    fees_msat={**_AMOUNT, "description": "what a whole block's work is paid for fees, before the pool's fee"},
+    after={"type": "string", "description": "hash of the block before, up to which fees were counted"},
+    blocks={"type": "integer", "description": "how many blocks' fees it is a trimmed mean of"},
+)
 _PROOF: Final = {
     "type": "object",
     "description": "for `sluice verify`, see docs/accounting.md; what is refused has another status than 200",
@@ -192,6 +198,11 @@ def document(public_url: str) -> dict[str, Any]:
                 "blocks",
                 "Blocks that the pool found, newest first",
                 _object(blocks=_list(_BLOCK), luck=_LUCK),
+            ),
+            "/api/v1/rates": _get(
+                "rates",
+                "What shares are paid for fees (FPPS), frozen for each height, greatest first",
+                _object(rates=_list(_RATE)),
             ),
             "/api/v1/terms": _get(
                 "terms",

@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from pool import metrics
 from pool.accounts import payable_address
 from pool.errors import StoreError
+from pool.rewards.fpps import FEE_BLOCKS
 from pool.statements import Made, NotMade
 from pool.store.queries import Queries
 from pool.web import api
@@ -179,6 +180,11 @@ class Site:
     async def api_terms(self, request: IRequest) -> bytes:
         """What shares are and were mined under, newest first."""
         return _json(request, api.terms_document(await self._in_thread(self._queries.policies)))
+
+    @app.route("/api/v1/rates", methods=["GET"])
+    async def api_rates(self, request: IRequest) -> bytes:
+        """What shares are paid for fees (FPPS), greatest heights first."""
+        return _json(request, api.rates_document(await self._in_thread(self._queries.rates, FEE_BLOCKS)))
 
     @app.route("/api/v1/account/<address>", methods=["GET"])
     async def api_account(self, request: IRequest, address: str) -> bytes:

@@ -35,6 +35,7 @@ from pool.roles.base import Context
 from pool.roles.book import BookRole
 from pool.store.database import connect
 from pool.store.flows import FlowReader
+from pool.store.ledger import LedgerStore
 from pool.store.rates import rate_entry
 from pool.store.reward_checks import RewardChecks
 from pool.store.shares import ShareStore
@@ -47,6 +48,7 @@ from tests.fakes_node import PASSWORD, USER, StandIn
 from tests.fakes_reactor import InlineReactor
 from tests.pool.test_crediting import kinds
 from tests.pool.test_settle import BLOCK, NBITS, NOW_MS, SCRIPT, FakeChain, Pool, found
+from tests.pool.web_site import Running
 
 FPPS = Policy(Fraction(8), 200, Scheme.FPPS, 150, FEE_BLOCKS, FEE_TRIM)
 SUBSIDY = 5_000_000_000_000
@@ -316,6 +318,19 @@ def test_its_terms_name_the_rule_of_the_rate_and_can_be_read_again() -> None:
     port = {"stratum": {"port": [{"endpoint": "tcp:3334", "scheme": "pps"}]}}
     with pytest.raises(ConfigError, match='"fpps", there is one reserve'):
         parse({**port, "rewards": {"scheme": "fpps", "reserve_sat": 5}}, "sluice.toml")
+
+
+def test_miners_are_told_the_rates_of_the_last_heights(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    assert running.ask("/api/v1/rates").json == {"rates": []}
+    store = LedgerStore(running.ledger)
+    for height in (150, 9, 152):
+        store.post(rate_entry(rate(height, height)), NOW_MS)
+    assert running.ask("/api/v1/rates").json["rates"] == [
+        {"height": 152, "fees_msat": "152000", "after": "00" * 32, "blocks": 144},
+        {"height": 150, "fees_msat": "150000", "after": "00" * 32, "blocks": 144},
+        {"height": 9, "fees_msat": "9000", "after": "00" * 32, "blocks": 8},
+    ]
 
 
 def test_the_odds_of_ruin_are_those_of_whole_blocks_at_the_rate_in_force() -> None:

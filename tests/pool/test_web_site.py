@@ -15,10 +15,13 @@ from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from payouts.money import Sat
 from pool.accounts import hash_secret
 from pool.config import Config
+from pool.rewards.fpps import Rate
 from pool.rewards.policy import Policy, Scheme
 from pool.store.ledger import LedgerStore
+from pool.store.rates import rate_entry
 from pool.web.ports import facts_of
 from pool.web.site import ACCOUNTS, ACCOUNTS_EACH
 from tests.pool.test_store_queries import ADDRESS, NOW_MS, add_shares
@@ -346,11 +349,13 @@ def fits(value: object, schema: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/pool", "/api/v1/blocks", "/api/v1/terms", "/api/v1/account/{address}"]
+    "path",
+    ["/api/v1/pool", "/api/v1/blocks", "/api/v1/terms", "/api/v1/rates", "/api/v1/account/{address}"],
 )
 def test_the_api_answers_what_its_openapi_document_says(running: Running, path: str) -> None:
     running.fill()
     LedgerStore(running.ledger).adopt({"pool": Policy(8, 100)}, 0, NOW_MS)
+    LedgerStore(running.ledger).post(rate_entry(Rate(3, "ab" * 32, (Sat(1), Sat(2)))), NOW_MS)
     described = running.ask("/api/v1/openapi.json").json["paths"][path]["get"]["responses"]
     asked = running.ask(path.format(address=ADDRESS)).json
     assert fits(asked, described["200"]["content"]["application/json"]["schema"])
