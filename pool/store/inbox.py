@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
+from twisted.logger import Logger
 
+from payouts.invoice import MAX_LENGTH
 from payouts.values import Claim
 from pool.accounts import NAME
 from pool.errors import StoreError
 from pool.store.database import transaction
 from pool.store.ledger import NewAccount
+from pool.store.untrusted import UntrustedFile, short
 
+MOST: Final = 10_000
+"""Rows that are looked at in one go."""
+LONGEST_MS: Final = 60_000
+"""The web gives the payer seconds to answer: a claim that allows more than this would only be in the way."""
+_NO_END: Final = (1 << 63) - 1
 KEEP_NOTIFY_MS = 3_600_000
 """How long a wallet's URL for news stays in the web's file: it is a secret of the wallet's."""
 
@@ -59,39 +68,64 @@ class InboxStore:
 
 
 class InboxReader:
-    """Reads ``inbox.db`` for the book (accounts) and the payer (claims)."""
+    """Reads ``inbox.db`` for the book (accounts) and the payer (claims), whatever the web has done to it.
+
+    Args:
+        connection: from ``connect_to_read``; nobody else reads with it.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._file = UntrustedFile(connection)
 
     def accounts_after(self, number: int) -> list[tuple[int, NewAccount]]:
-        """Accounts asked for behind a row number, with theirs.
+        """Accounts asked for behind a row number, with theirs; so many at once that it is done in a moment.
 
         What no pool account can be named, such as an address, is left out: the web is not trusted to ask for
         nothing else, and an account of that name would open what its owner is owed.
+
+        Raises:
+            StoreError: the file cannot be read.
         """
-        rows = self._connection.execute(
-            "SELECT id, name, secret_hash, created_ms FROM new_account WHERE id > ? ORDER BY id", (number,)
-        )
+        rows = self._file.rows("new_account", _SELECT_ACCOUNTS, (number,), (int, str, str, int))
         return [(row[0], NewAccount(*row[1:])) for row in rows if NAME.fullmatch(row[1])]
 
-    def claims_due(self, now_ms: int) -> list[Claim]:
-        """Claims that may still be answered, oldest first; what is past its time is void."""
-        rows = self._connection.execute(f"{_SELECT_CLAIM} WHERE answer_by_ms >= ? ORDER BY id", (now_ms,))
+    def claims_due(self, now_ms: int, until_ms: int = _NO_END) -> list[Claim]:
+        """Claims that may still be answered, oldest first; what is past its time is void.
+
+        Args:
+            now_ms: Unix milliseconds.
+            until_ms: claims whose time ends later are left out.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        rows = self._file.rows(
+            "claim",
+            f"{_SELECT_CLAIM} WHERE answer_by_ms BETWEEN ? AND ? AND {_WITHIN_BOUNDS}"
+            f" ORDER BY id LIMIT {MOST}",
+            (now_ms, until_ms),
+            (int, str, int, str, str, int, int, int, (str, type(None))),
+        )
         return [Claim(*row) for row in rows]
 
 
 class ClaimQueue:
-    """The payer's ClaimInbox: claims of ``inbox.db`` that ``ledger.db`` has no answer for."""
+    """The payer's ClaimInbox: claims of ``inbox.db`` that ``ledger.db`` has no answer for.
+
+    A file that cannot be read has no claims: payments under way and pushes must not wait for the web's file.
+    """
+
+    log = Logger()
 
     def __init__(self, inbox: InboxReader, ledger: sqlite3.Connection, now_ms: Callable[[], int]) -> None:
         self._inbox = inbox
         self._ledger = ledger
         self._now_ms = now_ms
+        self._trouble = ""
 
     def unanswered(self, limit: int) -> Sequence[Claim]:
         """See payouts.ports.ClaimInbox."""
-        due = self._inbox.claims_due(self._now_ms())
+        due = self._due()
         if not due:
             return []
         rows = self._ledger.execute(
@@ -100,7 +134,31 @@ class ClaimQueue:
         answered = {number for (number,) in rows}
         return [claim for claim in due if claim.claim_id not in answered][:limit]
 
+    def _due(self) -> list[Claim]:
+        now_ms, trouble = self._now_ms(), ""
+        try:
+            return self._inbox.claims_due(now_ms, now_ms + LONGEST_MS)
+        except StoreError as error:
+            trouble = str(error)
+            if trouble != self._trouble:
+                self.log.error("Claims are not read: {reason}", reason=trouble)
+            return []
+        finally:
+            self._trouble = trouble
 
+
+_SELECT_ACCOUNTS = (
+    "SELECT id, name, secret_hash, created_ms FROM new_account"  # noqa: S608
+    f" WHERE id > ? AND {short('name', 32)} AND {short('secret_hash', 64)} ORDER BY id LIMIT {MOST}"
+)
 _SELECT_CLAIM = (
     "SELECT id, account, token_expires_s, k1_hash, invoice, filed_ms, answer_by_ms, card, notify FROM claim"
+)
+_WITHIN_BOUNDS = " AND ".join(
+    (
+        short("account", 128),
+        short("k1_hash", 64),
+        short("invoice", MAX_LENGTH),
+        short("coalesce(notify, '')", 4096),
+    )
 )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable
+from typing import Final
 
 from pool.store.database import transaction
+from pool.store.untrusted import UntrustedFile, short
 from pool.wishes import Filed, Verdict
 
+LONGEST_MS: Final = 60_000
+"""The web waits for seconds: a wish that allows more than this would only be in the way."""
 KEEP_LOGINS_MS = 3_600_000
 """How long a signed challenge is kept: challenges end sooner, so that none can be signed twice."""
 
@@ -80,10 +84,11 @@ def answer_wishes(
 
     Returns:
         How many were answered.
+
+    Raises:
+        StoreError: the web's file cannot be read.
     """
-    rows = inbox.execute(
-        "SELECT id, account, body, answer_by_ms FROM wish WHERE answer_by_ms >= ? ORDER BY id", (now_ms,)
-    )
+    rows = UntrustedFile(inbox).rows("wish", _SELECT_DUE, (now_ms, now_ms + LONGEST_MS), (int, str, str, int))
     count = 0
     for filed in [Filed(*row) for row in rows]:
         if ledger.execute("SELECT 1 FROM wish WHERE wish_id = ?", (filed.wish_id,)).fetchone():
@@ -100,3 +105,9 @@ def answer_wishes(
 
 def _hash(filed: Filed) -> str:
     return hashlib.sha256(f"{filed.account}\n{filed.body}".encode()).hexdigest()
+
+
+_SELECT_DUE = (
+    "SELECT id, account, body, answer_by_ms FROM wish WHERE answer_by_ms BETWEEN ? AND ?"  # noqa: S608
+    f" AND {short('account', 128)} AND {short('body', 16_384)} ORDER BY id LIMIT 1000"
+)

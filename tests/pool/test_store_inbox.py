@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -108,3 +111,98 @@ def test_a_wallets_url_for_news_is_taken_away_again_after_an_hour(
     later = attrs.evolve(CLAIM, invoice="lnbcrt1two", filed_ms=CLAIM.answer_by_ms + KEEP_NOTIFY_MS + 1)
     inbox.file(later)
     assert [claim.notify for claim in reader.claims_due(0)] == [None, None]
+
+
+# ------------------------------------------------------------------------------------- a web that is not ours
+
+NOW_MS = 1_000_000
+DUE = attrs.evolve(CLAIM, answer_by_ms=NOW_MS + 5_000)
+ROW = {
+    "account": "'alice'",
+    "token_expires_s": "2000",
+    "k1_hash": "'aa'",
+    "invoice": "'lnbcrt1'",
+    "filed_ms": "1",
+    "answer_by_ms": str(NOW_MS + 5_000),
+    "card": "0",
+}
+
+
+def row(**changes: str) -> str:
+    """SQL that files a claim with something in place of what belongs there."""
+    values = ROW | changes
+    return f"INSERT INTO claim ({', '.join(values)}) VALUES ({', '.join(values.values())})"  # noqa: S608
+
+
+NUMBERS = ("token_expires_s", "filed_ms", "answer_by_ms", "card")
+LEFT_OUT = [
+    *(row(**{column: "x'00ff'"}) for column in ROW),
+    *(row(**{column: value}) for column in NUMBERS for value in ("'text'", "1.5")),
+    row(invoice="printf('%.*c', 900000, 'x')"),
+    row(invoice="'lnbcrt1' || char(0) || printf('%.*c', 900000, 'x')"),
+    row(account="printf('%.*c', 900000, 'x')"),
+    row(answer_by_ms="9000000000000000000"),
+    row(answer_by_ms="-5"),
+    "INSERT INTO claim SELECT NULL, 'm', 1, 'k' || value, 'i', 1, 9000000000000, 0, NULL FROM"
+    " (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 30000) SELECT * FROM n)",
+]
+
+
+@pytest.mark.parametrize("hostile", LEFT_OUT, ids=range(len(LEFT_OUT)))
+def test_what_is_no_claim_is_left_out_and_hides_no_other(
+    inbox: InboxStore, reader: InboxReader, tmp_path: Path, hostile: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as web:
+        web.execute(hostile)
+        web.commit()
+    honest = inbox.file(DUE)
+    queue = ClaimQueue(reader, connect(tmp_path, "ledger"), lambda: NOW_MS)
+    assert queue.unanswered(10) == [honest]
+
+
+def test_a_text_that_is_no_utf_8_is_read_as_what_it_is_not(
+    inbox: InboxStore, reader: InboxReader, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as web:
+        web.execute(row(account="CAST(x'ff80' AS TEXT)", invoice="CAST(x'ff' AS TEXT)"))
+        web.commit()
+    (claim,) = reader.claims_due(NOW_MS)
+    assert (claim.account, claim.invoice) == ("\ufffd\ufffd", "\ufffd")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DROP TABLE claim",
+        "DROP TABLE claim; CREATE TABLE claim (id)",
+        "DROP TABLE claim; CREATE VIEW claim AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id FROM n)"
+        " SELECT id, 'm' AS account, 1 AS token_expires_s, 'k' AS k1_hash, 'i' AS invoice, 1 AS filed_ms,"
+        " 1 AS answer_by_ms, 0 AS card, NULL AS notify FROM n",
+        "ALTER TABLE claim ADD COLUMN more AS (printf('%.*c', 1000000000, 'x'))",
+        "DROP TABLE claim; CREATE VIRTUAL TABLE claim USING fts5(id)",
+    ],
+    ids=["none", "another", "endless", "computed", "virtual"],
+)
+def test_a_file_that_is_no_inbox_any_more_has_no_claims_and_takes_no_time(
+    inbox: InboxStore, reader: InboxReader, tmp_path: Path, script: str
+) -> None:
+    inbox.file(DUE)
+    queue = ClaimQueue(reader, connect(tmp_path, "ledger"), lambda: NOW_MS)
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as web:
+        web.executescript(script)
+    began_s = time.monotonic()
+    assert queue.unanswered(10) == []
+    assert time.monotonic() - began_s < 5
+    with pytest.raises(StoreError, match=r"inbox\.db cannot be read"):
+        reader.claims_due(NOW_MS)
+
+
+def test_accounts_of_another_form_are_not_taken_over(
+    inbox: InboxStore, reader: InboxReader, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as web:
+        for name in ("x'00'", "17", "printf('%.*c', 900000, 'x')", "CAST(x'ff' AS TEXT)"):
+            web.execute(f"INSERT INTO new_account (name, secret_hash, created_ms) SELECT {name}, {name}, 1")
+        web.commit()
+    inbox.ask_for_account(NewAccount("alice", "aa" * 32, 1))
+    assert [account.name for _, account in reader.accounts_after(0)] == ["alice"]
