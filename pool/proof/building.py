@@ -12,11 +12,11 @@ from pool.errors import ProofError
 from pool.proof.blockproof import BlockProof
 from pool.proof.claims import Part, claims_of
 from pool.proof.commitment import Commitment
-from pool.proof.merkle import Node, inclusion
+from pool.proof.merkle import Node, consistency, inclusion
 from pool.proof.multiproof import prove_many
 from pool.proof.record import ShareRecord
 from pool.proof.scoring import Tally
-from pool.proof.statement import MOST_SHARES, Leaf, Own, Receipt, Statement
+from pool.proof.statement import MOST_SHARES, Growth, Leaf, Own, Receipt, Statement
 from pool.proof.sums import FEE, RESERVE, RESIDUAL, account_leaf, claims_leaf, parts_of, sum_paths, sum_root
 from pool.rewards.policy import Scheme
 
@@ -45,6 +45,7 @@ def build(
     node: Node,
     *,
     most: int = MOST_SHARES,
+    before: tuple[BlockProof, Commitment] | None = None,
 ) -> Statement:
     """A statement of an account in a block.
 
@@ -57,6 +58,7 @@ def build(
             newest first.  All are counted, and read one by one.
         node: the log's complete subtrees, at least up to the commitment's size.
         most: how many of them are listed.
+        before: an earlier block of the pool, best the one before, and what it fixed.
 
     Raises:
         ProofError: the memo does not say how the block was divided, or the commitment is none of this tree.
@@ -80,7 +82,22 @@ def build(
         shares=fixed,
         proof=proof,
         newer=tuple(share for share in listed if share.id > commitment.size),
+        before=None if before is None else grown(*before, commitment, node),
     )
+
+
+def grown(block: BlockProof, old: Commitment, new: Commitment, node: Node) -> Growth | None:
+    """That a log grew out of that of an earlier block; None where that had no share, or is not the smaller.
+
+    Args:
+        block: the earlier one.
+        old: what it fixed.
+        new: what a later one fixed.
+        node: the log's complete subtrees, at least up to the size of the new one.
+    """
+    if not 0 < old.size <= new.size:
+        return None
+    return Growth(block, old, consistency(old.size, new.size, node))
 
 
 def credit_of(divided: int, weight: Fraction, total: Fraction) -> int:

@@ -12,9 +12,9 @@ from pool.proof.check_shares import check_shares
 from pool.proof.commitment import Commitment, find
 from pool.proof.document import intact, read
 from pool.proof.findings import Finding, Verdict, proven, unproven, wrong
-from pool.proof.merkle import included
+from pool.proof.merkle import consistent, included
 from pool.proof.record import leaf
-from pool.proof.statement import Receipt, Statement
+from pool.proof.statement import Growth, Receipt, Statement
 from pool.rewards.policy import AT_ONCE
 
 
@@ -52,6 +52,7 @@ def _statement(statement: Statement, block_hash: str) -> Iterator[Finding]:
     coinbase = _coinbase(statement.block)
     yield from _block(statement.block, coinbase, block_hash)
     yield from _commitment(statement.commitment, coinbase)
+    yield from _growth(statement.before, statement.commitment)
     yield from check_division(statement, coinbase)
     yield from check_shares(statement)
     yield from _limits(statement)
@@ -113,6 +114,37 @@ def _commitment(commitment: Commitment, coinbase: Coinbase | None) -> Iterator[F
             f"the block fixes shares 1 to {commitment.size}, all policies so far, and the journal up to entry"
             f" {commitment.journal}",
         )
+
+
+def _growth(before: Growth | None, new: Commitment) -> Iterator[Finding]:
+    """Nothing that an earlier block had fixed was changed."""
+    if before is None:
+        yield unproven("log", "that nothing before was changed: no earlier block is given to compare it with")
+        return
+    old, name = before.commitment, f"block {before.block.hash}"
+    faults: list[str] = []
+    if not _fixes(before.block, old):
+        faults.append(f"the earlier {name} does not fix what is said to be fixed by it")
+    if not consistent(old.size, new.size, old.root, new.root, before.proof):
+        faults.append(
+            f"it is not shown to be the log of {old.size} shares that the earlier {name} fixed, grown"
+        )
+    if any(
+        tuple(new.policies.get(pot, ()))[: len(known)] != tuple(known) for pot, known in old.policies.items()
+    ):
+        faults.append(f"policies are others than those that the earlier {name} fixed")
+    yield from (wrong("log", fault) for fault in faults)
+    if not faults:
+        yield proven(
+            "log", f"since {name}, with {old.size} shares, nothing was changed and only more was added"
+        )
+        yield unproven("log", f"that the chain has {name}: look that one up as well")
+
+
+def _fixes(block: BlockProof, commitment: Commitment) -> bool:
+    coinbase = _coinbase(block)
+    mined = coinbase is not None and has_work(block) and holds(block)
+    return mined and coinbase is not None and tuple(find(coinbase.outputs)) == (commitment.digest,)
 
 
 def _limits(statement: Statement) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pool.errors import ProofError
 from pool.proof import claims, commitment, fields, record
 from pool.proof.blockproof import MAX_BLOCK_BYTES, MAX_BRANCH, BlockProof, checked
-from pool.proof.statement import MAX_SHARES, RECEIPT, STATEMENT, Leaf, Own, Receipt, Statement
+from pool.proof.statement import MAX_SHARES, RECEIPT, STATEMENT, Growth, Leaf, Own, Receipt, Statement
 from pool.proof.sums import CLAIMED, MAX_NAME, Summed, SumPath, SumRoot
 
 _STATEMENT: Final = (
@@ -22,6 +22,7 @@ _STATEMENT: Final = (
     "own",
     "sums",
     "shares",
+    "before",
     "checksum",
 )
 _RECEIPT: Final = ("format", "share", "block", "commitment", "path", "checksum")
@@ -88,6 +89,7 @@ def _statement(statement: Statement) -> dict[str, Any]:
             "proof": [each.hex() for each in statement.proof],
             "newer": [record.as_json(share) for share in statement.newer],
         },
+        "before": None if statement.before is None else _growth(statement.before),
     }
 
 
@@ -98,6 +100,14 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         "block": _block(receipt.block),
         "commitment": json.loads(receipt.commitment.document),
         "path": [each.hex() for each in receipt.path],
+    }
+
+
+def _growth(growth: Growth) -> dict[str, Any]:
+    return {
+        "block": _block(growth.block),
+        "commitment": json.loads(growth.commitment.document),
+        "proof": [each.hex() for each in growth.proof],
     }
 
 
@@ -145,6 +155,7 @@ def _read_statement(value: Mapping[str, Any]) -> Statement:
         shares=fields.items(shares["fixed"], MAX_SHARES, "the shares", record.from_json),
         proof=fields.items(shares["proof"], MAX_SHARES * _MAX_PATH, "the shares' proof", _read_hash),
         newer=fields.items(shares["newer"], MAX_SHARES, "the newer shares", record.from_json),
+        before=None if value["before"] is None else _read_growth(value["before"]),
     )
 
 
@@ -155,6 +166,15 @@ def _read_receipt(value: Mapping[str, Any]) -> Receipt:
         block=_read_block(value["block"]),
         commitment=_read_commitment(value["commitment"]),
         path=fields.items(value["path"], _MAX_PATH, "the path", _read_hash),
+    )
+
+
+def _read_growth(value: Any) -> Growth:
+    growth = fields.members(value, ("block", "commitment", "proof"), "what the log grew out of")
+    return Growth(
+        block=_read_block(growth["block"]),
+        commitment=_read_commitment(growth["commitment"]),
+        proof=fields.items(growth["proof"], 2 * _MAX_PATH, "the proof of growth", _read_hash),
     )
 
 

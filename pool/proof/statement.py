@@ -46,6 +46,21 @@ class Leaf:
 
 
 @attrs.frozen
+class Growth:
+    """That the log is the one of an earlier block, and shares behind it.
+
+    Attributes:
+        block: the earlier one.
+        commitment: what it fixed.
+        proof: see pool.proof.merkle.consistency.
+    """
+
+    block: BlockProof
+    commitment: Commitment
+    proof: tuple[bytes, ...]
+
+
+@attrs.frozen
 class Statement:
     """One account in one block.
 
@@ -60,6 +75,7 @@ class Statement:
         shares: the account's in the windows, oldest first, as far as the block fixed them.
         proof: one for all of them, see pool.proof.multiproof.
         newer: those that came after the commitment, oldest first.
+        before: what the log grew out of; None where no earlier block fixed any of it.
     """
 
     account: str
@@ -72,6 +88,7 @@ class Statement:
     shares: tuple[ShareRecord, ...]
     proof: tuple[bytes, ...]
     newer: tuple[ShareRecord, ...]
+    before: Growth | None = None
 
     @property
     def credit(self) -> int:

@@ -80,6 +80,7 @@ class Found:
         reward: as it was paid.
         rewarded: the same, as the books have it.
         node: subtrees over all records.
+        before: an earlier block and what it fixed.
     """
 
     records: Sequence[ShareRecord]
@@ -88,6 +89,7 @@ class Found:
     reward: Reward
     rewarded: Rewarded
     node: Node
+    before: tuple[BlockProof, Commitment] | None = None
 
     @property
     def block(self) -> BlockProof:
@@ -100,7 +102,8 @@ class Found:
     def statement(self, account: str, most: int = 10_000) -> Statement:
         pot = str(self.rewarded.memo["pot"])
         own = [each for each in reversed(self.records) if each.account == account and each.pot == pot]
-        return build(account, self.block, self.commitment, self.rewarded, own, self.node, most=most)
+        parts = (account, self.block, self.commitment, self.rewarded, own, self.node)
+        return build(*parts, most=most, before=self.before)
 
 
 def found(
@@ -112,6 +115,7 @@ def found(
     residual_in: int = 0,
     round_start: int = 0,
     also: Sequence[tuple[str, Term]] = (),
+    before: int | None = None,
 ) -> Found:
     """Find a block with one of the shares, and pay it.
 
@@ -123,18 +127,27 @@ def found(
         residual_in: msat.
         round_start: winning share before.
         also: policies of other pots.
+        before: how many shares an earlier block fixed; None: there was none.
     """
     winning = records[(last_id or len(records)) - 1]
     hashes = [leaf(each) for each in records]
-    # a policy that came later than the commitment is not in it
-    known = [(winning.pot, term) for term in terms if term.after_share <= fixed]
-    commitment = Commitment(fixed, root_of(hashes[:fixed]), policies_of([*known, *also]), JOURNAL)
+
+    def committed(size: int) -> Commitment:
+        # a policy that came later than the commitment is not in it
+        known = [(winning.pot, term) for term in terms if term.after_share <= size]
+        return Commitment(size, root_of(hashes[:size]), policies_of([*known, *also]), JOURNAL)
+
+    commitment = committed(fixed)
     raw, value = mined(output_data(commitment), winning.nbits)
     log = MemoryLog(records, winning.pot, round_start)
     paid = reward(stakes(log, terms, winning.id, winning.account), value, Msat(residual_in), 840_000)
     noted = {**memo(winning.pot, paid), "height": 840_000}
     rewarded = Rewarded(noted, paid.division.credits, winning.account)
-    return Found(records, commitment, raw, paid, rewarded, node_over(hashes))
+    earlier = None
+    if before is not None:
+        old = committed(before)
+        earlier = from_block(mined(output_data(old), NBITS)[0]), old
+    return Found(records, commitment, raw, paid, rewarded, node_over(hashes), earlier)
 
 
 def mined(data: bytes, nbits: int, others: int = 3) -> tuple[bytes, Msat]:

@@ -35,7 +35,7 @@ def log(count: int) -> list[ShareRecord]:
 
 def two_policies() -> Found:
     terms = [Term(policy(Fraction(49, 4)), 0), Term(policy(9, 200), 20)]
-    return found(log(30), terms, fixed=25, last_id=28, residual_in=3)
+    return found(log(30), terms, fixed=25, last_id=28, residual_in=3, before=13)
 
 
 GOOD = two_policies()
@@ -53,6 +53,7 @@ def test_a_good_statement_is_proven_point_by_point() -> None:
     assert about(verdict, Kind.PROVEN) == {
         "block",
         "commitment",
+        "log",
         "policy of part 1",
         "policy of part 2",
         "value",
@@ -63,7 +64,7 @@ def test_a_good_statement_is_proven_point_by_point() -> None:
         "weight in part 1",
         "weight in part 2",
     }
-    assert about(verdict, Kind.OPEN) == {"share 27", "shares", "others", "sums"}
+    assert about(verdict, Kind.OPEN) == {"log", "share 27", "shares", "others", "sums"}
     assert verdict.lines()[-1] == "everything that can be proven from this is proven"
     assert STATEMENT.credit == GOOD.reward.division.credits["ada"]
 
@@ -213,6 +214,11 @@ def wrongs(good: Statement | Receipt, path: Path, value: object) -> set[str]:
         (("commitment", "size"), 24, "commitment"),
         (("commitment", "journal"), "00" * 32, "commitment"),
         (("commitment", "policies"), {"solo": [[0, "00" * 32]]}, "policy of part 1"),
+        (("before", "commitment", "size"), 12, "log"),
+        (("before", "commitment", "journal"), "00" * 32, "log"),
+        (("before", "block", "branch"), [], "log"),
+        (("before", "proof", 0), "00" * 32, "log"),
+        (("before", "proof"), [], "log"),
         (("block", "branch"), [], "block"),
         (("block", "coinbase"), "00" * 64, "block"),
     ],
@@ -309,12 +315,36 @@ def test_whatever_was_paid_by_whichever_policies_is_proven(
     terms = terms_of(data, len(records) - 1, list(Scheme))
     fixed = data.draw(st.integers(terms[-1].after_share if data.draw(st.booleans()) else 0, len(records) - 1))
     start = data.draw(st.integers(0, len(records) - 1))
-    made = found(records, terms, fixed=fixed, residual_in=data.draw(st.integers(0, 5)), round_start=start)
+    made = found(
+        records,
+        terms,
+        fixed=fixed,
+        residual_in=data.draw(st.integers(0, 5)),
+        round_start=start,
+        before=data.draw(st.none() | st.integers(0, fixed)),
+    )
     for account in ("ada", "bob", "cid", "nobody"):
         statement = made.statement(account, most=data.draw(st.integers(1, 40)))
         verdict = check_text(text_of(statement), made.hash)
         assert verdict.ok, verdict.lines()
         assert statement.credit == made.reward.division.credits.get(account, 0)
+
+
+def test_a_log_that_was_changed_since_an_earlier_block_is_named() -> None:
+    rewritten = [each._replace(account="eve") if each.id == 4 else each for each in log(30)]
+    old = found(rewritten, [Term(policy(), 0)], fixed=13, last_id=20)
+    growth = STATEMENT.before
+    assert growth
+    forged = attrs.evolve(growth, block=old.block, commitment=old.commitment)
+    verdict = check(attrs.evolve(STATEMENT, before=forged), GOOD.hash)
+    assert [each.about for each in verdict.of(Kind.WRONG)] == ["log", "log"]  # its policies are others, too
+    assert "not shown to be the log of 13 shares" in verdict.of(Kind.WRONG)[0].text
+
+
+def test_without_an_earlier_block_it_is_not_proven_that_nothing_was_changed() -> None:
+    verdict = check(attrs.evolve(STATEMENT, before=None), GOOD.hash)
+    assert verdict.ok
+    assert "log" in about(verdict, Kind.OPEN)
 
 
 def test_a_solo_block_says_that_the_finder_is_not_proven() -> None:
