@@ -244,6 +244,8 @@ class WithdrawTerms:
         card: number of the account's lasting card, 0 when it has none: any other card is void.
         balance: the whole available balance; None when it is not told.
         nothing: why the maximum is below the minimum, and when that will change, in words for the owner.
+        bound: why the maximum is below what the balance would cover, and when that will change; None when
+            the balance alone bounds it.
     """
 
     claims_taken: int
@@ -253,6 +255,7 @@ class WithdrawTerms:
     card: int = 0
     balance: Msat | None = None
     nothing: str | None = None
+    bound: str | None = None
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from payouts.money import Sat, to_msat
+from payouts.money import Sat, floor_sat, to_msat
 from payouts.planner import FeePolicy, max_withdrawable
 from payouts.values import Answer, Claim, WithdrawTerms
 from pool import accounts
@@ -63,7 +63,7 @@ class Desk:
         if self.payable is not None:
             most, fees = self.payable.ceiling(account), self.payable.fees
         balance = reader.available(account)
-        maximum = max_withdrawable(balance, fees, most.most)
+        maximum, covered = (max_withdrawable(balance, fees, cap) for cap in (most.most, floor_sat(balance)))
         terms = WithdrawTerms(
             reader.claims_taken(account),
             Sat(self.limits.minimum_sat),
@@ -71,9 +71,10 @@ class Desk:
             card=reader.card_number(account),
             balance=balance,
             closed=most.closed,
+            bound=most.why if most.closed is None and maximum < covered else None,
         )
-        if maximum < terms.minimum <= max_withdrawable(balance, fees, Sat(self.limits.maximum_sat)):
-            return attrs.evolve(terms, nothing=most.why)
+        if maximum < terms.minimum <= covered:
+            return attrs.evolve(terms, nothing=terms.bound)
         return attrs.evolve(terms, nothing=self.why_nothing(account, terms))
 
     def answered(self, k1_hash: str) -> Answer | None:

@@ -88,6 +88,7 @@ class Facts:
         threshold: from which an address account is paid on-chain.
         lightning_minimum: the least that Lightning pays; None when the pool does not pay over Lightning.
         link_minutes: how long a withdraw QR is valid.
+        fees_by_pool: whether the pool bears the network's fee of a withdrawal; else it comes off the balance.
         change_wait_hours: how long a changed destination waits.
         metrics: whether ``/metrics`` answers.
         scheme: how the pool's blocks are divided.
@@ -107,6 +108,7 @@ class Facts:
     metrics: bool
     scheme: Scheme = Scheme.PPLNS
     change_wait_hours: int = 24
+    fees_by_pool: bool = False
     early: int | None = None
 
     @property
@@ -149,4 +151,5 @@ def facts_of(config: Config) -> Facts:
         metrics=config.metrics.enabled,
         scheme=config.rewards.scheme,
         change_wait_hours=config.web.change_wait_hours,
+        fees_by_pool=config.payouts.fees_by == "pool",
     )

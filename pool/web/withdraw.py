@@ -28,6 +28,7 @@ class Offer:
     Attributes:
         minimum: the least it pays.
         maximum: the most it pays.
+        note: why it is not all of the balance, and who pays the network, in sentences.
         expires_s: Unix second from which it is void.
         lightning_link: ``lightning:LNURL1…`` with the whole offer in it (LUD-08), for a wallet right here.
         lnurlw_link: the plain link by LUD-17.
@@ -36,6 +37,7 @@ class Offer:
 
     minimum: Sat
     maximum: Sat
+    note: str
     expires_s: int
     lightning_link: str = attrs.field(repr=False)
     lnurlw_link: str = attrs.field(repr=False)
@@ -73,6 +75,7 @@ def offer(facts: Facts, key: bytes, account: str, terms: WithdrawTerms, now_s: i
     return Offer(
         minimum=terms.minimum,
         maximum=terms.maximum,
+        note=_note(facts, terms),
         expires_s=expires_s,
         lightning_link=f"lightning:{bech32_link(fast_url(url, offered))}",
         lnurlw_link=lud17_link(url, "lnurlw"),
@@ -127,16 +130,33 @@ def nothing_now(
     if terms is None:
         return NothingNow("This account is being set up.", "Look again in a minute.")
     if terms.closed is not None or stopped:
-        why = terms.closed or "The operator has paused payments."
+        why = _sentence(terms.closed or "the operator has paused payments")
         return NothingNow(why, "Nothing is lost; withdrawing works again once they resume.")
-    if terms.maximum >= terms.minimum:
+    if terms.maximum >= max(terms.minimum, 1):
         return None
+    if terms.bound is not None:
+        return NothingNow("Your balance cannot be withdrawn just now.", _sentence(terms.bound))
     if balances.held:
         return NothingNow(
             "Your balance is held by a payment that is under way.",
             "What it does not use comes back when it ends, mostly within a minute.",
         )
     return _too_little(facts, terms, balances, rewards)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _note(facts: Facts, terms: WithdrawTerms) -> str:
+    fee = (
+        "The pool pays the network's fee."
+        if facts.fees_by_pool
+        else "The network's fee comes off your balance"
+    )
+    if terms.bound is not None:
+        return f"It is not all of your balance: {terms.bound}. {fee.rstrip('.')}."
+    return fee if facts.fees_by_pool else f"{fee}, which is why not all of it can be had."
 
 
 def why_not(facts: Facts, queries: Queries, account: str, terms: WithdrawTerms) -> str | None:
@@ -151,11 +171,8 @@ def why_not(facts: Facts, queries: Queries, account: str, terms: WithdrawTerms) 
 def _too_little(
     facts: Facts, terms: WithdrawTerms, balances: Balances, rewards: list[RewardRow]
 ) -> NothingNow:
-    least = f"{terms.minimum:,} sat"
-    why = (
-        f"You have {floor_sat(balances.available):,} sat available; the least that is paid is {least}"
-        " and the network's fee."
-    )
+    least = f"{terms.minimum:,} sat" + ("" if facts.fees_by_pool else " and the network's fee")
+    why = f"You have {floor_sat(balances.available):,} sat available; the least that is paid is {least}."
     if not balances.immature:
         return NothingNow(why, "Your part of the pool's next blocks is added here.")
     left = [

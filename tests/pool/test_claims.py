@@ -89,6 +89,18 @@ def test_terms_end_at_the_configured_maximum_and_at_nothing(house: House) -> Non
     assert (rich.maximum, poor.maximum) == (1_000, 0)
 
 
+def test_terms_say_what_bounds_them_when_it_is_not_the_balance(house: House) -> None:
+    rich, alice, poor = (house.desk.terms(name) for name in ("rich-1", "alice", "poor-1"))
+    assert rich is not None
+    assert alice is not None
+    assert poor is not None
+    assert (rich.bound, rich.nothing) == ("the pool cannot pay more at the moment: try again later", None)
+    assert (alice.bound, poor.bound) == (None, None)
+    tight = attrs.evolve(house.desk, limits=LIMITS.model_copy(update={"maximum_sat": 5})).terms("rich-1")
+    assert tight is not None
+    assert tight.nothing == tight.bound == rich.bound
+
+
 def test_whoever_has_no_account_has_no_terms(house: House) -> None:
     assert house.desk.terms("nobody") is None
 

@@ -22,6 +22,9 @@ from tests.pool.web_site import FACTS, KEY, NAME, SECRET, Running
 NOW_S = 1_800_000_000
 TERMS = WithdrawTerms(claims_taken=0, minimum=Sat(10), maximum=Sat(500))
 POOR = attrs.evolve(TERMS, maximum=Sat(3))
+BOUND = attrs.evolve(POOR, bound="the node can send no more: try later")
+CLOSED = attrs.evolve(TERMS, closed="payouts are paused: try again later")
+RICH = Msat(600_000)
 
 
 def immature(confirmations: int) -> RewardRow:
@@ -103,6 +106,42 @@ def test_the_link_is_a_secret_that_no_repr_shows() -> None:
     assert "lnurl" not in repr(made).lower()
 
 
+@pytest.mark.parametrize(
+    ("bound", "by_pool", "note"),
+    [
+        (
+            None,
+            False,
+            "The network's fee comes off your balance, which is why not all of it can be withdrawn.",
+        ),
+        (None, True, "The pool pays the network's fee."),
+        (
+            "it is the most that one withdrawal may take",
+            False,
+            "It is not all of your balance: it is the most that one withdrawal may take. The network's fee"
+            " comes off your balance.",
+        ),
+        (
+            "the node can send no more: try later",
+            True,
+            "It is not all of your balance: the node can send no more: try later. The pool pays the network's"
+            " fee.",
+        ),
+    ],
+)
+def test_the_page_says_why_not_all_can_be_withdrawn_and_who_pays_the_network(
+    bound: str | None, note: str, *, by_pool: bool
+) -> None:
+    facts = attrs.evolve(FACTS, fees_by_pool=by_pool)
+    assert offer(facts, KEY, NAME, attrs.evolve(TERMS, bound=bound), NOW_S).note == note
+
+
+def test_the_least_that_is_paid_has_no_fee_to_it_when_the_pool_bears_it() -> None:
+    found = nothing_now(attrs.evolve(FACTS, fees_by_pool=True), POOR, Balances(), [], stopped=False)
+    assert found is not None
+    assert found.why == "You have 0 sat available; the least that is paid is 10 sat."
+
+
 def test_a_payable_balance_needs_no_excuse() -> None:
     assert nothing_now(FACTS, TERMS, Balances(available=Msat(600_000)), [], stopped=False) is None
 
@@ -110,7 +149,17 @@ def test_a_payable_balance_needs_no_excuse() -> None:
 @pytest.mark.parametrize(
     ("reason", "why", "when"),
     [
-        (why_not(TERMS, Balances(), stopped=True), "paused", "Nothing is lost"),
+        (why_not(TERMS, Balances(), stopped=True), "The operator has paused payments.", "Nothing is lost"),
+        (
+            why_not(CLOSED, Balances(available=RICH)),
+            "Payouts are paused: try again later.",
+            "Nothing is lost",
+        ),
+        (
+            why_not(BOUND, Balances(available=RICH)),
+            "cannot be withdrawn just now.",
+            "The node can send no more",
+        ),
         (why_not(None, Balances()), "being set up", "minute"),
         (why_not(POOR, Balances(held=Msat(9_000))), "held by a payment", "comes back"),
         (why_not(POOR, Balances(available=Msat(3_999))), "You have 3 sat available", "next blocks"),
