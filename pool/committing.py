@@ -92,7 +92,7 @@ class Committing:
             if newest < tiles * TILE:
                 self._log.critical(
                     "The share log ends at {newest}, and its tree has {size} shares: is shares.db from an"
-                    " older backup than ledger.db? Blocks go on to fix the log as it was",
+                    " older backup than ledger.db? The shares between are lost, and their ids stay theirs",
                     newest=newest,
                     size=tiles * TILE,
                 )

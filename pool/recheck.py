@@ -69,8 +69,9 @@ class Rechecker:
         if entry is None:
             return
         found = await self._in_thread(counted_again, self._directory, entry.key)
-        if found:
-            # stopped first: a crash between the two only counts once more
+        if not self._checks.said().issuperset(found):
+            # stopped first: a crash between the two only counts once more.  What was said of another entry,
+            # of shares that are in the windows of both, an operator has heard
             self._breaker.stop_sending(_reason(entry, found), self._now_ms())
         self._checks.write(entry.journal_id, found, self._now_ms())
         if isinstance(entry, UncheckedSlice):

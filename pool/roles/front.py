@@ -26,7 +26,7 @@ from pool.roles.listening import listen
 from pool.sharelog import ShareLog
 from pool.store.claims import ClaimReader
 from pool.store.database import connect, connect_to_read
-from pool.store.log_tree import newest_output
+from pool.store.log_tree import fixed_until, newest_output
 from pool.store.shares import ShareStore
 from pool.store.stock import payees
 from pool.store.submissions import Submissions
@@ -104,7 +104,7 @@ class FrontRole:
         self._make_nodes()
         store = ShareStore(connect(config.store.directory, "shares"), config.stratum.front_id)
         ledger = await context.read("ledger")
-        boot = store.boot(context.now_ms())
+        boot = store.boot(context.now_ms(), fixed_until(ledger))
         share_log = self._log = ShareLog(store, context.reactor, context.now_ms, metrics)
         settings = self._settings(boot)
         pays = payees(ledger, store.used_addresses, config.onchain.treasury_bps)

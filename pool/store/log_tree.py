@@ -143,7 +143,7 @@ class LogTable:
         return policies_of((change.pot, change.term) for change in policies.read(self._connection))
 
     def policies_at(self, journal: str) -> dict[str, tuple[Adopted, ...]] | None:
-        """The policies that were in the journal up to the entry with this hash; None: there is no such one."""
+        """The policies in the journal up to the entry with this hash; None: there is no such one."""
         row = self._connection.execute("SELECT id FROM journal WHERE hash = ?", (journal,)).fetchone()
         if row is None:
             return {} if journal == GENESIS else None
@@ -176,6 +176,12 @@ class LogTable:
                     (now_ms - keep_ms, PRUNED_AT_ONCE),
                 )
         return True
+
+
+def fixed_until(connection: sqlite3.Connection) -> int:
+    """Greatest log id that a block may have fixed.  Args: connection: to ``ledger.db``."""
+    row: tuple[int] = connection.execute("SELECT coalesce(max(size), 0) FROM commitment").fetchone()
+    return row[0]
 
 
 def newest_output(connection: sqlite3.Connection) -> Callable[[], bytes]:

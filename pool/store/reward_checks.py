@@ -86,6 +86,11 @@ class RewardChecks:
         ).fetchone()
         return None if row is None else bool(row[0])
 
+    def said(self) -> frozenset[str]:
+        """Every difference that was ever found."""
+        rows = self._connection.execute("SELECT differences FROM reward_check WHERE differences <> '[]'")
+        return frozenset(text for (texts,) in rows for text in json.loads(texts))
+
     def counts(self) -> tuple[int, int]:
         """How many rewards and slices were counted again, and how many of them were not right."""
         row: tuple[int, int] = self._connection.execute(

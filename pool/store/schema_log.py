@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 STEP: Final = """
-    CREATE TABLE log_tile (              -- complete subtrees of 4,096 leaves of the share log's tree; append-only
+    CREATE TABLE log_tile (              -- complete subtrees of 4,096 leaves of the log's tree; append-only
         n INTEGER PRIMARY KEY,           -- holds the shares with log ids n * 4096 + 1 to n * 4096 + 4096
         root BLOB NOT NULL CHECK (length(root) = 32),
         nodes BLOB NOT NULL CHECK (length(nodes) = 2048)    -- the roots of its 64 subtrees of 64 leaves
@@ -21,7 +21,7 @@ STEP: Final = """
     CREATE TRIGGER log_tile_stays BEFORE DELETE ON log_tile BEGIN
         SELECT RAISE(ABORT, 'tiles of the share log are append-only');
     END;
-    CREATE TABLE commitment (            -- what coinbases were given to fix; kept while a block may still bring it
+    CREATE TABLE commitment (            -- what coinbases were given to fix; kept while a block may bring it
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         size INTEGER NOT NULL CHECK (size >= 0),            -- shares that the root is over: ids 1 to size
         root BLOB NOT NULL CHECK (length(root) = 32),
@@ -32,7 +32,7 @@ STEP: Final = """
     CREATE TRIGGER commitment_is_final BEFORE UPDATE ON commitment BEGIN
         SELECT RAISE(ABORT, 'commitments are not changed');
     END;
-    CREATE TABLE block_proof (           -- of each found block: what proves that its coinbase is in it; append-only
+    CREATE TABLE block_proof (           -- of each found block: what proves its coinbase; append-only
         hash TEXT PRIMARY KEY REFERENCES block(hash),
         header BLOB NOT NULL CHECK (length(header) = 80),
         coinbase BLOB NOT NULL,          -- without witness: what the transaction's id is the hash of

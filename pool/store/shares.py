@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Lock
 
 import attrs
@@ -42,9 +43,20 @@ class ShareStore:
         self._best = BestKeeper()
         self._turn = Lock()
 
-    def boot(self, now_ms: int) -> int:
-        """Record a start of this front; the answer is a number that no other start has."""
+    def boot(self, now_ms: int, fixed_id: int = 0) -> int:
+        """Record a start of this front; the answer is a number that no other start has.
+
+        Args:
+            now_ms: Unix milliseconds.
+            fixed_id: greatest log id that a block may have fixed.  No share gets it or one before it again,
+                also where the log was restored from a time before it: it stands for a share that is lost.
+        """
         with self._turn, transaction(self._connection) as tx:
+            known = tx.execute("SELECT seq FROM sqlite_sequence WHERE name = 'share'").fetchone()
+            if known is None and fixed_id:
+                tx.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('share', ?)", (fixed_id,))
+            elif known is not None and known[0] < fixed_id:
+                tx.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'share'", (fixed_id,))
             row: tuple[int] = tx.execute(
                 "INSERT INTO boot (front_id, started_ms) VALUES (?, ?) RETURNING id", (self._front_id, now_ms)
             ).fetchone()
@@ -98,10 +110,28 @@ class ShareStore:
         self._insert(tx, plain, ids)
         return ids
 
-    def write_without_share(self, found: Found) -> None:
-        """Record a block whose submission earned no share (too late, or a duplicate)."""
-        with self._turn, transaction(self._connection) as tx:
-            self._insert_found(tx, found, None)
+    def write_without_share(self, found: Found, *, wait: bool = True) -> bool:
+        """Record a block whose submission earned no share (too late, or a duplicate); see ``write``."""
+        with self._writing(wait=wait) as tx:
+            if tx is not None:
+                self._insert_found(tx, found, None)
+        return tx is not None
+
+    @contextmanager
+    def _writing(self, *, wait: bool) -> Iterator[sqlite3.Connection | None]:
+        """A transaction; None when ``wait`` is False and another front, or a thread, is writing."""
+        if not self._turn.acquire(blocking=wait):
+            yield None
+            return
+        try:
+            begun = not wait and begin_now(self._connection)
+            if not begun and not wait:
+                yield None
+                return
+            with transaction(self._connection, begun=begun) as tx:
+                yield tx
+        finally:
+            self._turn.release()
 
     def _target_id(self, tx: sqlite3.Connection, target: Target) -> int:
         blob = target.to_bytes(32, "big")
@@ -149,28 +179,30 @@ class ShareStore:
             (share_id, *attrs.astuple(found)),
         )
 
-    def record_submission(self, block_hash: str, node: str, result: str, at_ms: int) -> None:
-        """Keep what a node said to a block."""
-        with self._turn, transaction(self._connection) as tx:
-            tx.execute(
-                "INSERT INTO submission (hash, node, result, at_ms) VALUES (?, ?, ?, ?)",
-                (block_hash, node, result, at_ms),
-            )
+    def record_submission(
+        self, block_hash: str, node: str, result: str, at_ms: int, *, wait: bool = True
+    ) -> bool:
+        """Keep what a node said to a block; see ``write``."""
+        with self._writing(wait=wait) as tx:
+            if tx is not None:
+                tx.execute(
+                    "INSERT INTO submission (hash, node, result, at_ms) VALUES (?, ?, ?, ?)",
+                    (block_hash, node, result, at_ms),
+                )
+        return tx is not None
 
     def count_rejected(self, counts: Mapping[int, int], hour_s: int) -> bool:
         """Add to the hourly counts of rejected submissions, by code; False: another front is writing."""
         if not counts:
             return True
-        with self._turn:
-            if not begin_now(self._connection):
-                return False
-            with transaction(self._connection, begun=True) as tx:
+        with self._writing(wait=False) as tx:
+            if tx is not None:
                 tx.executemany(
                     "INSERT INTO rejected (hour_s, code, count) VALUES (?, ?, ?)"
                     " ON CONFLICT (hour_s, code) DO UPDATE SET count = count + excluded.count",
                     [(hour_s, code, count) for code, count in counts.items()],
                 )
-        return True
+        return tx is not None
 
     def has_found(self, block_hash: str) -> bool:
         """Whether the log has this block."""

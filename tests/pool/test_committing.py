@@ -18,8 +18,9 @@ from pool.proof.commitment import Adopted, output_data
 from pool.proof.merkle import VOID, root_of
 from pool.store.database import connect, connect_to_read
 from pool.store.ledger import LedgerStore
-from pool.store.log_tree import LeafReader, LogTable, newest_output
+from pool.store.log_tree import LeafReader, LogTable, fixed_until, newest_output
 from pool.store.shares import ShareStore
+from pool.verify_proofs import Fixed, LogAudit
 from tests.pool.test_settle import NOW_MS, POLICY, share
 
 
@@ -187,3 +188,35 @@ def test_a_log_that_is_shorter_than_its_tree_is_named_and_not_taken_in_again(fil
         again = files.start()
         assert again.grow(NOW_MS) is False
     assert [event["newest"] for event in events if "newest" in event] == [100]
+
+
+def test_ids_that_a_block_may_have_fixed_are_never_given_again_though_their_shares_are_lost(
+    files: Files,
+) -> None:
+    files.mine(TILE + 10)
+    committing = files.start()
+    caught_up(committing)
+    first = committing.commit(NOW_MS)
+    files.lose("id > 100")
+    files.shares.execute("UPDATE sqlite_sequence SET seq = 100 WHERE name = 'share'")
+
+    store = ShareStore(files.shares, 3)
+    store.boot(NOW_MS, fixed_until(files.books))
+    files.mine(1)
+    assert LeafReader(files.shares).newest() == TILE + 11
+    again = files.start()
+    caught_up(again)
+    second = again.commit(NOW_MS + EVERY_MS)
+    assert first is not None
+    assert second is not None
+    assert (second.size, files.table.tiles()) == (TILE + 11, 1)  # what is fixed stays fixed
+    found: list[str] = []
+    LogAudit(files.shares, files.books, found.append).compare(
+        [Fixed(first.size, first.root, "a block"), Fixed(second.size, second.root, "the newest")]
+    )
+    assert f"shares 101 to {TILE}: not in the log, and ids have no gaps" in found
+    assert f"shares 1 to {first.size}: no longer what a block has fixed" in found
+    assert not any("the newest" in text for text in found)
+    store.boot(NOW_MS, 5)
+    files.mine(1)
+    assert LeafReader(files.shares).newest() == TILE + 12

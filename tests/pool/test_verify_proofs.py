@@ -16,10 +16,12 @@ from pool.recheck import counted_again
 from pool.roles.proving import GROW_EVERY_S
 from pool.store.database import connect
 from pool.store.ledger import LedgerStore
+from pool.store.reward_checks import RewardChecks
 from pool.verify import verify
 from pool.verify_proofs import ProofAudit, oldest_share, shares_changed
 from tests.pool.test_block_proofs import find_block, keeper, run
 from tests.pool.test_committing import Files, caught_up
+from tests.pool.test_recheck import step
 from tests.pool.test_settle import HASH, NOW_MS, POLICY, Pool
 from tests.pool.test_verify import pool, tamper
 
@@ -193,4 +195,17 @@ def test_a_share_that_was_changed_before_it_was_paid_stops_payments_though_the_s
     (text,) = counted_again(pool.directory, f"reward:{HASH}:0")
     assert "no longer what the newest commitment has fixed" in text
     assert any(text in each for each in verify(pool.shares, pool.books).differences)
+
+
+def test_what_was_said_of_shares_stops_payments_once_and_not_for_each_block_that_they_count_for(
+    pool: Pool,
+) -> None:
+    committing = Files(pool.directory, pool.shares, pool.books).start()
+    caught_up(committing)
+    committing.commit(NOW_MS)
+    tamper(pool.shares, "UPDATE share SET worker = 'another'")
+    assert "no longer what" in (step(pool) or "")
+    pool.books.execute("UPDATE breaker SET resumed_ms = 1")
+    assert step(pool) is None  # the other block: nothing else is wrong
+    assert RewardChecks(pool.books).counts() == (2, 2)
     assert GROW_EVERY_S <= 1  # a share is fixed long before what it is paid can be spent
