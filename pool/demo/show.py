@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from rich.console import Console
 
 from payouts.money import MSAT_PER_SAT, Msat, floor_sat
-from pool.demo import scene, story
+from pool.demo import proving, scene, story
 from pool.errors import ConfigError
 from pool.regtest.fetch import cache_directory, tools
 from pool.regtest.rig import Rig
@@ -107,9 +107,13 @@ def _play(stage: scene.Scene, cast: story.Cast, tell: story.Narrator) -> dict[st
     story.mature(stage, cast, tell)
     lightning = story.withdraw_once(stage, cast, tell)
     tell(f"paid over Lightning: {words.sat(lightning['wallet_received_msat'])} sat reached the wallet")
+    proof = proving.prove(stage, cast.username, cast.claim_link)
+    tell(
+        f"proven with the block alone: {proof['claims_proven']} claims about {cast.username}'s newest reward"
+    )
     onchain = story.pay_onchain(stage, cast, tell)
     tell(f"paid on-chain: {onchain['amount_sat']:,} sat in {onchain['txid']}")
-    return _report(stage, cast, lightning, onchain)
+    return _report(stage, cast, lightning, onchain, proof)
 
 
 def _found(stage: scene.Scene) -> int:
@@ -117,7 +121,11 @@ def _found(stage: scene.Scene) -> int:
 
 
 def _report(
-    stage: scene.Scene, cast: story.Cast, lightning: dict[str, Any], onchain: dict[str, Any]
+    stage: scene.Scene,
+    cast: story.Cast,
+    lightning: dict[str, Any],
+    onchain: dict[str, Any],
+    proof: dict[str, Any],
 ) -> dict[str, Any]:
     """The document that ``--json`` writes; ok is judged by what wallet and node say."""
     books = story.at_rest(stage, cast)
@@ -125,6 +133,7 @@ def _report(
         lightning["wallet_received_msat"] == lightning["amount_msat"] > 0
         and onchain["amount_sat"] > 0
         and onchain["confirmations"] >= scene.BATCH_CONFIRMATIONS
+        and proof["ok"]
         and books["balanced"]
     )
     return {
@@ -134,6 +143,7 @@ def _report(
         "blocks_found": _found(stage),
         "lightning": lightning,
         "onchain": onchain,
+        "proof": proof,
         "ledger": books,
     }
 

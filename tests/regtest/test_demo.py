@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from pool.proof.blockproof import coinbase_of, from_block
+from pool.proof.commitment import find
+from pool.proof.document import read
+from pool.proof.statement import Statement
 from pool.regtest.fetch import Tools
 
 LONGEST_S = 240
@@ -59,6 +63,19 @@ def test_the_books_balance_and_agree_with_the_nodes_per_asset(report: dict[str, 
     assert books["assets_msat"] == books["liabilities_msat"] + books["equity_msat"]
     assert books["assets_in_the_books_msat"] == books["assets_outside_msat"]
     assert sum(books["assets_outside_msat"].values()) == books["assets_msat"]
+
+
+def test_a_miners_reward_is_proven_with_only_the_nodes_block(report: dict[str, Any]) -> None:
+    proof = report["proof"]
+    assert (proof["ok"], proof["wrong"]) == (True, [])
+    assert proof["claims_proven"] >= 8
+
+    block = from_block(bytes.fromhex((Path(report["stage"]) / "pool/block.hex").read_text()))
+    statement = read((Path(report["stage"]) / "pool/statement.json").read_text())
+    assert isinstance(statement, Statement)
+    assert find(coinbase_of(block).outputs) == (statement.commitment.digest,)
+    assert statement.commitment.size > 0
+    assert statement.shares
 
 
 def test_the_pool_logged_neither_bugs_nor_secrets(report: dict[str, Any]) -> None:
