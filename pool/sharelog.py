@@ -37,6 +37,7 @@ AGAIN_S: Final = 0.0005
 """Until a look at whether the sibling front is through; its commits take about as long."""
 SIBLING_S: Final = 10.0
 """A sibling that is in the middle of one for so long has stalled: the batch is refused, the next is tried."""
+STALLED: Final = "another front has been writing for too long: has its process stalled?"
 REMEMBERED: Final = 1_000
 """Blocks whose facts are kept, so that a share that is sent again is known as the block that it was."""
 
@@ -125,7 +126,7 @@ class ShareLog:
         try:
             took = self._commit(batch, wait=False)
             if took is None and self._reactor.seconds() >= until_s:
-                raise StoreBusy("another front has been writing for too long: has its process stalled?")
+                raise StoreBusy(STALLED)
         except (StoreError, sqlite3.Error) as error:
             self._failed(batch, error)
             done.errback(error)
@@ -183,10 +184,8 @@ class ShareLog:
             del self._found[next(iter(self._found))]
         if solution.share is not None:
             return  # it goes to the log in one transaction with its share
-        try:
-            self._store.write_without_share(found)
-        except (StoreError, sqlite3.Error) as error:
-            self._log.error("Block {hash} could not be logged: {error}", hash=block.hash, error=str(error))
+        what = f"Block {block.hash}"
+        self._write_soon(what, lambda: self._store.write_without_share(found, wait=False))
 
     def log_saved(self, block: SavedBlock) -> None:
         """Log a block that an earlier run saved, with its share; once, however often it is called."""
@@ -197,12 +196,24 @@ class ShareLog:
 
     def submitted(self, block_hash: str, node: str, result: SubmitResult) -> None:
         """Record what a node said to a block."""
+        said, now_ms = word_for(result), self._now_ms()
+        self._write_soon(
+            f"The answer to {block_hash}",
+            lambda: self._store.record_submission(block_hash, node, said, now_ms, wait=False),
+        )
+
+    def _write_soon(self, what: str, write: Callable[[], bool], until_s: float | None = None) -> None:
+        """Write now, or look again soon, as with shares: the miners of this front wait for nobody."""
+        until_s = self._reactor.seconds() + SIBLING_S if until_s is None else until_s
         try:
-            self._store.record_submission(block_hash, node, word_for(result), self._now_ms())
+            if write():
+                return
+            if self._reactor.seconds() >= until_s:
+                raise StoreBusy(STALLED)
         except (StoreError, sqlite3.Error) as error:
-            self._log.error(
-                "The answer to {hash} could not be logged: {error}", hash=block_hash, error=str(error)
-            )
+            self._log.error("{what} could not be logged: {error}", what=what, error=str(error))
+        else:
+            self._reactor.callLater(AGAIN_S, self._write_soon, what, write, until_s)
 
     def close(self) -> None:
         """Let the thread go, after what it has to write."""

@@ -75,7 +75,8 @@ class UntrustedFile:
             return
         made = self._connection.execute(
             "SELECT 1 FROM sqlite_schema WHERE name = ?1 AND type = 'table'"
-            " AND sql NOT LIKE 'CREATE VIRTUAL%' AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE hidden)",
+            " AND sql NOT LIKE 'CREATE VIRTUAL%'"
+            " AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE hidden)",
             (table,),
         ).fetchone()
         if made is None:

@@ -11,6 +11,7 @@ from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from pool.chain.node import Accepted
 from pool.chain.saved import SavedBlock
 from pool.errors import StoreBusy
 from pool.sharelog import AGAIN_S, SIBLING_S, SLOW_IN_A_ROW, TRIED_AGAIN_AFTER, Pace, ShareLog
@@ -208,6 +209,29 @@ def test_a_sibling_that_is_writing_is_waited_for_without_holding_up_the_reactor_
         bench.clock.advance(AGAIN_S)
         assert fired(answers[-1])
     assert bench.rows() == 2 * SLOW_IN_A_ROW
+    sibling.close()
+
+
+def test_what_else_is_logged_of_a_block_waits_for_a_sibling_without_holding_up_the_reactor(
+    bench: Bench, tmp_path: Path
+) -> None:
+    stale = attrs.evolve(SOLUTION, share=None)
+    bench.log.save_with(lambda _: SAVED)
+    sibling = connect(tmp_path, "shares")
+    with transaction(sibling):
+        began_s = time.monotonic()
+        bench.log.solved(stale)
+        bench.log.submitted("ab" * 32, "node", Accepted())
+        bench.clock.pump([AGAIN_S] * 20)
+        assert time.monotonic() - began_s < 1
+        assert (bench.rows("found"), bench.rows("submission")) == (0, 0)
+    bench.clock.advance(AGAIN_S)
+    assert (bench.rows("found"), bench.rows("submission")) == (1, 1)
+
+    with transaction(sibling):
+        bench.log.submitted("ab" * 32, "node", Accepted())
+        bench.clock.pump([1.0] * int(SIBLING_S))
+    assert not bench.clock.getDelayedCalls()  # given up, and said so
     sibling.close()
 
 
