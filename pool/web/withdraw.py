@@ -134,6 +134,12 @@ def nothing_now(
         return NothingNow(why, "Nothing is lost; withdrawing works again once they resume.")
     if terms.maximum >= max(terms.minimum, 1):
         return None
+    return _not_payable(facts, terms, balances, rewards)
+
+
+def _not_payable(
+    facts: Facts, terms: WithdrawTerms, balances: Balances, rewards: list[RewardRow]
+) -> NothingNow:
     if terms.bound is not None:
         return NothingNow("Your balance cannot be withdrawn just now.", _sentence(terms.bound))
     if balances.held:
@@ -156,7 +162,7 @@ def _note(facts: Facts, terms: WithdrawTerms) -> str:
     )
     if terms.bound is not None:
         return f"It is not all of your balance: {terms.bound}. {fee.rstrip('.')}."
-    return fee if facts.fees_by_pool else f"{fee}, which is why not all of it can be had."
+    return fee if facts.fees_by_pool else f"{fee}, which is why not all of it can be withdrawn."
 
 
 def why_not(facts: Facts, queries: Queries, account: str, terms: WithdrawTerms) -> str | None:
