@@ -18,6 +18,7 @@ MONEY = sorted(
     for pattern in (
         "payouts/**/*.py",
         "pool/rewards/*.py",
+        "pool/proof/*.py",
         "pool/ledger/*.py",
         "pool/settle.py",
         "pool/claims.py",

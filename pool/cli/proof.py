@@ -13,7 +13,9 @@ from pool.cli.common import json_option, print_json
 from pool.errors import ProofError
 from pool.proof.blockproof import MAX_BLOCK_BYTES, from_block, read_block
 from pool.proof.check import check_text
+from pool.proof.document import read
 from pool.proof.fields import MAX_TEXT
+from pool.proof.statement import Receipt
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 _WIDTH: Final = 100
@@ -29,8 +31,16 @@ _UNREADABLE: Final = 2
     required=True,
     help="The block's hash, from your own node or an explorer; or a file with what `getblock HASH 0` prints.",
 )
+@click.option(
+    "--receipt",
+    "receipts",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="A receipt to hold against the statement; may be given several times.",
+)
 @json_option
-def verify(file: str, block: str, as_json: bool) -> None:  # noqa: FBT001 -- click's way
+def verify(file: str, block: str, receipts: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
     """Check a pool's statement or receipt against a block.
 
     FILE is what the pool gave you ("-" reads standard input).  Nothing else is needed: no configuration, no
@@ -39,7 +49,7 @@ def verify(file: str, block: str, as_json: bool) -> None:  # noqa: FBT001 -- cli
     Exit status 0 when nothing is wrong, 1 when something is, 2 when a file cannot be read.
     """
     try:
-        verdict = check_text(_text(file), _block_hash(block))
+        verdict = check_text(_text(file), _block_hash(block), [_receipt(each) for each in receipts])
     except ProofError as error:
         _refuse(file, error)
     if as_json:
@@ -60,6 +70,16 @@ def _text(file: str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise ProofError("the document is not text") from error
+
+
+def _receipt(file: str) -> Receipt:
+    try:
+        document = read(_text(file))
+    except ProofError as error:
+        _refuse(file, error)
+    if not isinstance(document, Receipt):
+        _refuse(file, ProofError("this is a statement, and no receipt"))
+    return document
 
 
 def _block_hash(block: str) -> str:

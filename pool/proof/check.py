@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from pool.errors import ProofError
-from pool.proof.blockproof import BlockProof, Coinbase, coinbase_of, has_work, holds
+from pool.proof.blockproof import BlockProof, Coinbase, has_work, holds
 from pool.proof.check_division import check_division
+from pool.proof.check_receipts import check_receipts, fixes, read_coinbase
 from pool.proof.check_shares import check_shares
 from pool.proof.commitment import Commitment, find
 from pool.proof.document import intact, read
@@ -18,17 +19,23 @@ from pool.proof.statement import Growth, Receipt, Statement
 from pool.rewards.policy import AT_ONCE
 
 
-def check_text(text: str, block_hash: str) -> Verdict:
+def check_text(text: str, block_hash: str, receipts: Sequence[Receipt] = ()) -> Verdict:
     """Read a document and check it.
 
     Args:
         text: of the file.
         block_hash: of the block that it is about, display-order hex, from somebody else than the pool.
+        receipts: held against a statement.
 
     Raises:
-        ProofError: it cannot be read.
+        ProofError: it cannot be read, or is no statement that receipts could be held against.
     """
-    findings = check(read(text), block_hash).findings
+    document = read(text)
+    findings = check(document, block_hash).findings
+    if isinstance(document, Statement):
+        findings = (*findings, *check_receipts(document, receipts))
+    elif receipts:
+        raise ProofError("receipts are held against a statement, and this is none")
     if not intact(text):
         findings = (
             *findings,
@@ -49,7 +56,7 @@ def check(document: Statement | Receipt, block_hash: str) -> Verdict:
 
 
 def _statement(statement: Statement, block_hash: str) -> Iterator[Finding]:
-    coinbase = _coinbase(statement.block)
+    coinbase = read_coinbase(statement.block)
     yield from _block(statement.block, coinbase, block_hash)
     yield from _commitment(statement.commitment, coinbase)
     yield from _growth(statement.before, statement.commitment)
@@ -59,7 +66,7 @@ def _statement(statement: Statement, block_hash: str) -> Iterator[Finding]:
 
 
 def _receipt(receipt: Receipt, block_hash: str) -> Iterator[Finding]:
-    coinbase = _coinbase(receipt.block)
+    coinbase = read_coinbase(receipt.block)
     yield from _block(receipt.block, coinbase, block_hash)
     yield from _commitment(receipt.commitment, coinbase)
     share, about = receipt.share, f"share {receipt.share.id}"
@@ -77,13 +84,6 @@ def _receipt(receipt: Receipt, block_hash: str) -> Iterator[Finding]:
         f" {share.pot!r}, for height {share.height}, target {share.target.hex()}",
     )
     yield unproven(about, "what it was paid: a statement of a block that it counts for says so")
-
-
-def _coinbase(block: BlockProof) -> Coinbase | None:
-    try:
-        return coinbase_of(block)
-    except ProofError:
-        return None
 
 
 def _block(block: BlockProof, coinbase: Coinbase | None, block_hash: str) -> Iterator[Finding]:
@@ -123,7 +123,7 @@ def _growth(before: Growth | None, new: Commitment) -> Iterator[Finding]:
         return
     old, name = before.commitment, f"block {before.block.hash}"
     faults: list[str] = []
-    if not _fixes(before.block, old):
+    if not fixes(before.block, old):
         faults.append(f"the earlier {name} does not fix what is said to be fixed by it")
     if not consistent(old.size, new.size, old.root, new.root, before.proof):
         faults.append(
@@ -139,12 +139,6 @@ def _growth(before: Growth | None, new: Commitment) -> Iterator[Finding]:
             "log", f"since {name}, with {old.size} shares, nothing was changed and only more was added"
         )
         yield unproven("log", f"that the chain has {name}: look that one up as well")
-
-
-def _fixes(block: BlockProof, commitment: Commitment) -> bool:
-    coinbase = _coinbase(block)
-    mined = coinbase is not None and has_work(block) and holds(block)
-    return mined and coinbase is not None and tuple(find(coinbase.outputs)) == (commitment.digest,)
 
 
 def _limits(statement: Statement) -> Iterator[Finding]:

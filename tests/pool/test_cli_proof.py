@@ -59,6 +59,19 @@ def test_a_block_is_read_as_bytes_too(tmp_path: Path) -> None:
     assert done.stderr == f"sluice: {path}: the block ends in the middle of a transaction\n"
 
 
+def test_receipts_are_held_against_a_statement(tmp_path: Path) -> None:
+    path = tmp_path / "receipt.json"
+    path.write_text(RECEIPT, encoding="utf-8")
+    done = verify(STATEMENT, FOUND.hash, "--receipt", str(path))
+    assert done.exit_code == 0
+    assert "share 5: its receipt" in done.output
+    path.write_text(STATEMENT, encoding="utf-8")
+    done = verify(STATEMENT, FOUND.hash, "--receipt", str(path))
+    assert (done.exit_code, done.stderr) == (2, f"sluice: {path}: this is a statement, and no receipt\n")
+    path.write_text("{}", encoding="utf-8")
+    assert verify(STATEMENT, FOUND.hash, "--receipt", str(path)).exit_code == 2
+
+
 def test_what_is_wrong_ends_with_one_and_is_named_first() -> None:
     done = verify(STATEMENT.replace('"rig2"', '"rig1"', 1), FOUND.hash)
     assert done.exit_code == 1
