@@ -155,14 +155,11 @@ def _sentence(words: str) -> str:
 
 
 def _note(facts: Facts, terms: WithdrawTerms) -> str:
-    fee = (
-        "The pool pays the network's fee."
-        if facts.fees_by_pool
-        else "The network's fee comes off your balance"
-    )
+    by_pool = facts.fees_by_pool
+    fee = "The pool pays the network's fee" if by_pool else "The network's fee comes off your balance"
     if terms.bound is not None:
-        return f"It is not all of your balance: {terms.bound}. {fee.rstrip('.')}."
-    return fee if facts.fees_by_pool else f"{fee}, which is why not all of it can be withdrawn."
+        return f"It is not all of your balance: {terms.bound}. {fee}."
+    return f"{fee}." if by_pool else f"{fee}, which is why not all of it can be withdrawn."
 
 
 def why_not(facts: Facts, queries: Queries, account: str, terms: WithdrawTerms) -> str | None:
