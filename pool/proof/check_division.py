@@ -11,7 +11,7 @@ from pool.errors import ProofError
 from pool.proof.blockproof import Coinbase
 from pool.proof.claims import Claims, Part, Window
 from pool.proof.commitment import Adopted
-from pool.proof.findings import Finding, decimal, proven, unproven, wrong
+from pool.proof.findings import Finding, decimal, exact, proven, unproven, wrong
 from pool.proof.statement import Statement
 from pool.proof.sums import FEE, RESERVE, RESIDUAL, account_leaf, claims_leaf, led_to
 from pool.rewards.policy import AT_ONCE, WINDOWED, Scheme
@@ -96,7 +96,7 @@ def _score_faults(claims: Claims, part: Part, window: Window) -> Iterator[str]:
     if scheme in WINDOWED:
         if window.score > size or (last and window.full is not (window.score == size)):
             full = "full" if window.full else "not full"
-            yield f"it scores {window.score} of {size} units and is said to be {full}"
+            yield f"it scores {exact(window.score)} of {exact(size)} units and is said to be {full}"
     elif scheme is not Scheme.PROP:
         yield f"{scheme.value} has none"
     elif window.border is not None or window.full:
@@ -159,6 +159,8 @@ def _shares_of(claims: Claims, height: int) -> list[tuple[int, int]] | None:
         if part.policy.scheme not in WINDOWED:
             return None
         promised = Fraction(part.total, part.policy.window)
+        if promised > 1:  # which is named as a fault of its window
+            return None
         own = Fraction(0) if part.policy.scheme in AT_ONCE else of_subsidy * promised
         found.append((int(subsidy * own + (claims.value - subsidy) * left * promised), 0))
         left, of_subsidy = left - left * promised, of_subsidy - own
@@ -178,7 +180,8 @@ def _credit(statement: Statement) -> Iterator[Finding]:
         return
     faults = 0
     for number, (part, own) in enumerate(zip(parts, statement.own, strict=True), 1):
-        due = part.divided * own.weight // part.total if part.total else 0
+        # more than all is named as a fault of the weight
+        due = part.divided * min(own.weight, part.total) // part.total if part.total else 0
         if own.credit != due:
             faults += 1
             yield wrong("credit", f"part {number} brought {own.credit} msat, and its weight is worth {due}")

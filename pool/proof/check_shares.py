@@ -7,7 +7,7 @@ from typing import Final
 
 from pool.errors import ProofError
 from pool.proof.claims import Part
-from pool.proof.findings import Finding, decimal, proven, unproven, wrong
+from pool.proof.findings import Finding, decimal, exact, proven, unproven, wrong
 from pool.proof.multiproof import root_from_many
 from pool.proof.record import ShareRecord, leaf
 from pool.proof.scoring import Tally
@@ -106,9 +106,13 @@ def _weight(
         return
     of_all = f"of {decimal(part.total)} units"
     if own.weight > part.total:
-        yield wrong(about, f"{own.weight} is more than the {part.total} of all accounts together")
+        yield wrong(
+            about, f"{exact(own.weight)} is more than the {exact(part.total)} of all accounts together"
+        )
     elif (score < own.weight) is not (own.left_out > 0) or score > own.weight:
-        yield wrong(about, f"the shares that are listed score {score}, and {own.weight} was counted")
+        yield wrong(
+            about, f"the shares that are listed score {exact(score)}, and {exact(own.weight)} was counted"
+        )
     elif own.left_out:
         left = f"{decimal(score)} {of_all} is listed and {decimal(own.weight)} was counted"
         yield unproven(
@@ -129,7 +133,8 @@ def _groups(tally: Tally) -> str:
 def _without_window(about: str, part: Part, own: Own) -> Iterator[Finding]:
     if own.left_out or own.weight not in ({0, 1} if part.policy.scheme is Scheme.SOLO else {0}):
         yield wrong(
-            about, f"{own.weight} was counted, and {part.policy.scheme.value} counts no shares of a block"
+            about,
+            f"{exact(own.weight)} was counted, and {part.policy.scheme.value} counts no shares of a block",
         )
     elif part.policy.scheme is Scheme.SOLO:
         who = "this account" if own.weight else "another account"

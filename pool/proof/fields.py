@@ -14,12 +14,13 @@ from pool.proof.merkle import HASH_BYTES
 MAX_TEXT: Final = 64 * 1024 * 1024
 """Characters of a document; ten thousand shares are two million."""
 MAX_ID: Final = (1 << 63) - 1
-MAX_FRACTION: Final = 4000
+MAX_FRACTION: Final = 8000
 """Characters of an exact fraction; a window through several difficulties has some hundreds."""
+_HALF: Final = 4300  # digits that Python reads and writes (sys.int_info)
 _DIGITS: Final = 20  # of a number in JSON: 63 bits have 19
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 _AMOUNT: Final = re.compile(r"0|[1-9][0-9]{0,18}")
-_FRACTION: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:/[1-9][0-9]*)?")
+_FRACTION: Final = re.compile(rf"(?:0|[1-9][0-9]{{0,{_HALF - 1}}})(?:/[1-9][0-9]{{0,{_HALF - 1}}})?")
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _MAX_TOKEN: Final = 127
 

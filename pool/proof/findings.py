@@ -48,6 +48,11 @@ def decimal(value: Fraction, digits_: int = 12) -> str:
     return f"{whole}.{digits}" if digits else str(whole)
 
 
+def exact(value: Fraction) -> str:
+    """The same with so many decimals that what differs is seen to."""
+    return decimal(value, 40)
+
+
 @attrs.frozen
 class Verdict:
     """All that a check found."""

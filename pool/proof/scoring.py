@@ -13,6 +13,8 @@ from pool.proof.record import ShareRecord
 from pool.rewards.policy import Scheme
 from stratum.units import Target, Work, difficulty_from_target, target_from_nbits, work_from_target
 
+MAX_DIFFICULTIES: Final = 1000
+"""Of the network, in one window: it has another one every two weeks."""
 BY_THE_BLOCK: Final = frozenset({Scheme.TIDES, Scheme.PROP})
 """Schemes that measure every share by the difficulty of the block, and not by that of its own time."""
 
@@ -31,13 +33,14 @@ class Tally:
         self._by_block = parse_header(block.header).nbits if scheme in BY_THE_BLOCK else None
         self._counts: dict[tuple[int, bytes], int] = {}
         self._border = Fraction(0)
+        self._networks: set[int] = set()
 
     def add(self, share: ShareRecord) -> bool:
         """Count a share if it lies in the window.
 
         Raises:
             ProofError: its nBits are those of no header, or it is on the border and worth less than what is
-                counted of it.
+                counted of it, or one more difficulty of the network than there can be.
         """
         if not self._window.has(share.id):
             return False
@@ -48,6 +51,9 @@ class Tally:
             self._border = border.part
         else:
             key = (self._by_block or share.nbits, share.target)
+            self._networks.add(key[0])
+            if len(self._networks) > MAX_DIFFICULTIES:  # sums over more denominators would never end
+                raise ProofError(f"shares of more than {MAX_DIFFICULTIES} network difficulties in one window")
             self._counts[key] = self._counts.get(key, 0) + 1
         return True
 

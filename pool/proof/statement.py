@@ -17,7 +17,7 @@ STATEMENT: Final = "sluice-statement-1"
 RECEIPT: Final = "sluice-receipt-1"
 MOST_SHARES: Final = 10_000
 """Records that a statement lists, unless it is asked for more."""
-MAX_SHARES: Final = 200_000
+MAX_SHARES: Final = 100_000
 """Records that a reader takes."""
 
 

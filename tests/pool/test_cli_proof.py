@@ -36,10 +36,12 @@ def test_a_statement_is_proven_where_no_pool_ever_was(tmp_path: Path) -> None:
     assert "PROVEN  weight in part 1: 4 of 8 units" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert done.stdout.endswith("everything that can be proven from this is proven\n")
-    done = run(tmp_path, "verify", "statement.json", "--block", "other.hex", status=2)
+
+
+def test_a_block_that_is_neither_hash_nor_file_is_wrong_usage() -> None:
+    done = verify(STATEMENT, "no-block.hex")
+    assert done.exit_code == 2
     assert "neither a block's hash of 64 hex digits nor a file" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    run(tmp_path, "verify", "no-statement.json", "--block", FOUND.hash, status=2)
 
 
 @pytest.mark.parametrize("text", [STATEMENT, RECEIPT])

@@ -347,6 +347,22 @@ def test_without_an_earlier_block_it_is_not_proven_that_nothing_was_changed() ->
     assert "log" in about(verdict, Kind.OPEN)
 
 
+def test_numbers_that_have_no_end_are_named_and_not_written_out() -> None:
+    endless = "9" * 4000
+    for path in [("own", 0, "weight"), ("own", 1, "weight"), ("reward", "parts", 0, "window", "score")]:
+        for value in (endless, f"1/{endless}"):
+            verdict = check_text(changed(text_of(STATEMENT), path, value, forged=True), GOOD.hash)
+            assert not verdict.ok
+            assert all(len(line) < 2 * len(endless) for line in verdict.lines())
+
+
+def test_more_difficulties_than_there_can_be_are_not_summed_up() -> None:
+    many = [share(n, "ada", BLOCK, 0x1F00FFFF - n) for n in range(1, 1003)]
+    honest = found([share(n, "ada") for n in range(1, 1004)], [Term(policy(2000), 0)], fixed=1002)
+    forged = attrs.evolve(honest.statement("ada"), shares=tuple(many))
+    assert "weight in part 1" in about(check(forged, honest.hash))
+
+
 def test_a_solo_block_says_that_the_finder_is_not_proven() -> None:
     records = [share(n, "ada", pot="solo") for n in range(1, 5)]
     made = found(records, [Term(policy(scheme=Scheme.SOLO), 0)], fixed=3)
