@@ -31,7 +31,6 @@ from payouts.lnaddress import (
 from payouts.money import Msat, Sat, floor_sat, to_msat
 from payouts.outbound import Fetched
 from payouts.places import NotFetched
-from payouts.ports import LightningNode
 from payouts.pushing import Due, PushBook, PushIntent
 from payouts.values import NotTaken, Taken
 from payouts.watch import Watch
@@ -90,8 +89,7 @@ class Pusher:
 
     Args:
         pushes: see Pushes.
-        node: says how much it can send.
-        watch: knows the limits.
+        watch: knows the limits, and what the node can send.
         terms: what an invoice must keep to.
         now_ms: Unix milliseconds.
         carry: takes a payment over, by its number.
@@ -102,7 +100,6 @@ class Pusher:
     def __init__(
         self,
         pushes: Pushes,
-        node: LightningNode,
         watch: Watch,
         terms: ClaimTerms,
         now_ms: Callable[[], int],
@@ -111,7 +108,6 @@ class Pusher:
         self._book = pushes.book
         self._strangers = pushes.strangers
         self._options = pushes.options
-        self._node = node
         self._watch = watch
         self._terms = terms
         self._now_ms = now_ms
@@ -178,7 +174,7 @@ class Pusher:
 
     async def _cap(self, account: str) -> Sat:
         """The most that one push of an account may be now, for all but the account's own reasons."""
-        outbound = await self._node.outbound()
+        outbound = await self._watch.outbound()
         allowed = self._watch.allowed(account)
         rooms = [floor_sat(each) for each in (outbound, allowed) if each is not None]
         return Sat(min(self._terms.maximum, *rooms))
@@ -205,7 +201,7 @@ class Pusher:
 
     async def _take(self, intent: PushIntent) -> Taken | _Later:
         """Take the hold if limits and node still allow, and hand the payment over."""
-        outbound = await self._node.outbound()
+        outbound = await self._watch.outbound()
         if self._ended or self._watch.stopped() is not None:
             return _Later("sending is stopped")
         cost = Msat(intent.amount + intent.max_fee + intent.pool_fee)

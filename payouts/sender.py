@@ -90,7 +90,6 @@ class Sender:
     ) -> None:
         self._book = book
         self._inbox = inbox
-        self._node = node
         self._clock = clock
         self._now_ms = now_ms
         self._options = options
@@ -102,7 +101,7 @@ class Sender:
         self._pusher = None
         if pushes is not None:
             self._push_every_s = pushes.options.every_s
-            self._pusher = Pusher(pushes, node, self._watch, options.terms, now_ms, self._carrier.carry_new)
+            self._pusher = Pusher(pushes, self._watch, options.terms, now_ms, self._carrier.carry_new)
         self._loops: list[Deferred[None]] = []
         self._running = False
 
@@ -214,7 +213,7 @@ class Sender:
         stopped = self._book.stopped()
         outbound = Msat(0)
         if stopped is None:
-            outbound = await self._node.outbound()  # a claim is worth taking only while a node can pay it
+            outbound = await self._watch.outbound()  # a claim is worth taking only while a node can pay it
             self._contact.found()
         answered = 0
         for claim in claims:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,7 @@ from payouts.values import Flow, Payment, PaymentState
 
 _SHOWN: Final = 3  # payment hashes named in the breaker's reason
 _FRESH_MS: Final = 1_000
+_HEARD_MS: Final = 2_000  # so long after it was taken, a payment is in what the node tells of itself
 _OVERLAP_S: Final = 3600  # compared again each time: by so much the clocks of payer and node may differ
 
 
@@ -67,6 +69,7 @@ class Watch:
         self._flow: Flow | None = None
         self._flow_ms = 0
         self._raised: set[str] = set()
+        self._begun: deque[tuple[int, Msat]] = deque()  # when, and at what cost
 
     async def compare(self) -> None:
         """Payments of the node that the book lacks stop all sending: the book may be an old copy.
@@ -132,8 +135,24 @@ class Watch:
         """Why sending is stopped, or None."""
         return self._book.stopped()
 
+    async def outbound(self) -> Msat:
+        """What the node could send, less what was taken just now: of that it may not have heard yet.
+
+        Whoever asks while others wait for the same answer learns of what these have taken meanwhile.
+
+        Raises:
+            NodeUnavailable: it does not say.
+        """
+        told = await self._node.outbound()
+        since_ms = self._now_ms() - _HEARD_MS
+        # a clock that was set back would keep what it has left behind for ever
+        while self._begun and not since_ms < self._begun[0][0] <= since_ms + _HEARD_MS:
+            self._begun.popleft()
+        return Msat(max(0, told - sum(cost for _, cost in self._begun)))
+
     def began(self, amount: Msat, cost: Msat) -> None:
         """One more payment was taken: what is leaving is not summed up anew for each of many."""
+        self._begun.append((self._now_ms(), cost))
         flow = self._flow
         if flow is not None:
             self._flow = Flow(

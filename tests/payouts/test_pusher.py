@@ -205,6 +205,17 @@ def test_a_ceiling_bounds_a_push_and_is_nobodys_failure(house: PushHouse) -> Non
     assert len(house.service.asked) == 2
 
 
+def test_pushes_at_once_are_not_taken_beyond_what_the_node_can_send(house: PushHouse) -> None:
+    house.book.lightning_addresses["bob"] = "bob@ln.example.com"
+    house.node.plan = Plan.HANG
+    house.node.balance_msat = START + THRESHOLD // 2
+    house.pusher()
+    house.time.pass_s(4)
+    assert len(house.book.payments) == 1
+    assert house.book.balances["bob"] == START
+    assert house.book.tries == []  # it is nobody's failure
+
+
 def test_a_large_push_waits_for_approval(house: PushHouse) -> None:
     house.pusher(limits=Limits(approve_above=Msat(2_000_000)))
     house.time.pass_s(20)
