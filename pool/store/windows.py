@@ -149,7 +149,8 @@ class PotWindows:
 
     def rows(self, first_id: int, last_id: int) -> Iterator[Slice]:
         """Single shares of an id range, newest first."""
-        archives, until = self._log.archives, 0
+        archives = self._log.archives
+        until: int | None = None
         for share_id, account, nbits, target_id, until in self._log.read(
             "SELECT id, account, nbits, target_id, (SELECT coalesce(max(last_id), 0) FROM archive)"  # noqa: S608 -- a constant of this class
             f" FROM share WHERE {self._where} AND id BETWEEN ? AND ? ORDER BY id DESC",
@@ -161,7 +162,7 @@ class PotWindows:
                 break
             yield Slice(account, nbits, self._log.target(target_id), 1, share_id, share_id)
         # of the same moment as the rows, or, when there are none, of a later one, which is as good
-        until = min(last_id, until)
+        until = min(last_id, archives.until() if until is None else until)
         for each in archives.archived(first_id - 1, until, self._pot, newest_first=True):
             yield Slice(each.account, each.nbits, target_of(each), 1, each.id, each.id)
 
