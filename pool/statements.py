@@ -15,6 +15,7 @@ import attrs
 
 from pool.errors import ProofError
 from pool.logtree import Subtrees
+from pool.proof.blockproof import BlockProof
 from pool.proof.building import build, receipt
 from pool.proof.commitment import Commitment
 from pool.proof.document import text_of
@@ -157,10 +158,26 @@ def _statement(
     ):
         return NotMade("too_many", "the account has too many shares there: ask the operator for it")
     own = files.shares.own(account, block.found.pot, first, last) if last else iter(())
-    made = build(account, proof.proof, commitment, paid, own, files.subtrees.node, most=bounds.listed)
+    made = build(
+        account,
+        proof.proof,
+        commitment,
+        paid,
+        own,
+        files.subtrees.node,
+        most=bounds.listed,
+        before=_before(files, proof),
+    )
     if account not in paid.credits and not (made.shares or made.newer):
         return NotMade("no_part", f"{account} has no part in block {proof.hash}")
     return Made(text_of(made), f"statement-{block.found.height}-{account}.json")
+
+
+def _before(files: _Files, proof: KeptProof) -> tuple[BlockProof, Commitment] | None:
+    """The block before it that fixes a log, so that the one log is shown to have grown out of the other."""
+    block = files.proofs.before(proof.commitment_id or 0)
+    kept = None if block is None else files.table.numbered(block.commitment_id or 0)
+    return None if block is None or kept is None else (block.proof, kept.commitment)
 
 
 def _windows(memo: Mapping[str, Any]) -> tuple[int, int]:

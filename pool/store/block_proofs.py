@@ -93,6 +93,18 @@ class ProofTable:
             share_id,
         )
 
+    def before(self, commitment_id: int) -> KeptProof | None:
+        """The newest block in the chain that fixes a log, not an empty one, from before a commitment.
+
+        Raises:
+            ProofError: what is stored is no proof.
+        """
+        return self._first(
+            "JOIN commitment c ON c.id = p.commitment_id WHERE c.id < ? AND c.size > 0"
+            " AND b.state IN ('immature', 'mature') ORDER BY c.id DESC LIMIT 1",
+            commitment_id,
+        )
+
     def _first(self, clause: str, value: str | int) -> KeptProof | None:
         # the clauses are this class's own constants
         row = self._connection.execute(

@@ -42,6 +42,7 @@ def test_a_miner_proves_its_credit_and_each_of_its_shares_with_only_the_block(pr
     statement = statement_of(proven.directory, "ann", name)
     verdict = checked(statement, raw)
     assert verdict.ok, verdict.lines()
+    assert fixed_before(statement) == 3  # and it is shown that the log only grew since
     assert listed(statement) == ([5], [])  # X is 2: the window has one more share, which won
     receipt = receipt_of(proven.directory, "ann", 5)
     assert checked(receipt, raw).ok
@@ -53,6 +54,12 @@ def test_a_miner_proves_its_credit_and_each_of_its_shares_with_only_the_block(pr
     assert listed(statement) == ([], [7])  # came after what the block fixes
     assert not check_text(made_text(statement), name).ok  # it is about another block
     assert verify(proven.shares, proven.books).differences == ()
+
+
+def fixed_before(made: Made | NotMade) -> int | None:
+    statement = read(made_text(made))
+    assert isinstance(statement, Statement)
+    return None if statement.before is None else statement.before.commitment.size
 
 
 def listed(made: Made | NotMade) -> tuple[list[int], list[int]]:
