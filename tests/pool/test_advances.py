@@ -390,7 +390,7 @@ MORE = "UPDATE posting SET amount_msat = amount_msat - 5 WHERE account LIKE '%an
 TAMPERED = {
     MORE: f"{KEY}: liabilities:miners:ann:available has",
     NOTED.format("owned", 1): f"{KEY}: its memo names other amounts",
-    NOTED.format("cap", 1): f"{KEY}: assets:advanced has {ANN + BOB} msat, not 0",
+    NOTED.format("cap", 1000): f"{KEY}: assets:advanced has {ANN + BOB} msat, not 1000",
     NOTED.format(
         "reserve", G
     ): f"{KEY}: its memo does not say how it was computed (there was no room for it)",
