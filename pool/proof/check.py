@@ -151,8 +151,8 @@ def _limits(statement: Statement) -> Iterator[Finding]:
     )
     yield unproven(
         "others",
-        "what the shares of other accounts score, and that they were mined: only who has the whole log can count"
-        " them (`sluice ledger verify`), and a share that the pool made up looks like any other",
+        "what the shares of other accounts score, and that they were mined: only who has the whole log can"
+        " count them (`sluice ledger verify`), and a share that the pool made up looks like any other",
     )
     yield unproven(
         "sums",
