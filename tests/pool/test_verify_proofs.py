@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 
 from pool.logtree import TILE
+from pool.proof.check import check_text
 from pool.proof.commitment import output_data
+from pool.proof.findings import Kind
 from pool.recheck import counted_again
 from pool.roles.proving import GROW_EVERY_S
+from pool.statements import Made, receipt_of
 from pool.store.database import connect
 from pool.store.ledger import LedgerStore
 from pool.store.reward_checks import RewardChecks
 from pool.verify import verify
 from pool.verify_proofs import ProofAudit, oldest_share, shares_changed
+from tests.pool.test_archiver import archiver
 from tests.pool.test_block_proofs import find_block, keeper, run
 from tests.pool.test_committing import Files, caught_up
 from tests.pool.test_recheck import step
@@ -209,3 +213,23 @@ def test_what_was_said_of_shares_stops_payments_once_and_not_for_each_block_that
     assert step(pool) is None  # the other block: nothing else is wrong
     assert RewardChecks(pool.books).counts() == (2, 2)
     assert GROW_EVERY_S <= 1  # a share is fixed long before what it is paid can be spent
+
+
+def test_shares_that_were_archived_are_made_leaves_again_and_a_spoilt_archive_is_named(
+    mined: tuple[Files, str, str],
+) -> None:
+    files, first, _ = mined
+    for _ in archiver(files.shares, files.directory, TILE).run(TILE):
+        pass
+    assert files.shares.execute("SELECT min(id) FROM share").fetchone() == (TILE + 1,)
+    assert audited(files) == []
+    files.books.execute("UPDATE block SET state = 'mature'")
+    made = receipt_of(files.directory, "miner0", 6)
+    assert isinstance(made, Made)
+    assert check_text(made.text, first).ok is False  # this block has no work …
+    assert [each.about for each in check_text(made.text, first).of(Kind.WRONG)] == ["block"]  # … that is all
+
+    (path,) = (files.directory / "archive").iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    (text,) = audited(files)
+    assert f"shares 1 to {TILE} (archive/{path.name})" in text
