@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -179,6 +179,10 @@ class Archives:
         Raises:
             ArchiveError: see ``read``.
         """
+        return map(ShareRecord._make, self.rows(after_id, last_id))
+
+    def rows(self, after_id: int, last_id: int) -> Iterator[tuple[Any, ...]]:
+        """The same as plain tuples, for whom a tenth of the time matters."""
         while True:
             until = self.until()
             if after_id < min(until, last_id):
@@ -191,8 +195,8 @@ class Archives:
                 break
             rows.close()
         if first is not None:
-            yield ShareRecord._make(first)
-            yield from map(ShareRecord._make, rows)
+            yield first
+            yield from rows
 
     def at(self, time_ms: int) -> int:
         """Log id of the newest archived share that was judged at this moment or before, 0 when none was."""

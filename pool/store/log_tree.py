@@ -14,14 +14,11 @@ from pool.proof.commitment import Adopted, Commitment, output_data, policies_of,
 from pool.proof.merkle import HASH_BYTES, VOID
 from pool.proof.record import ShareRecord, leaf
 from pool.store import policies
+from pool.store.archives import Archives
 from pool.store.database import begin_now, transaction
 
 PRUNED_AT_ONCE: Final = 200
 """Commitments that are dropped with a new one: after a long stop there are many."""
-_SHARES: Final = (
-    "SELECT share.id, account, worker, target, nbits, height, time_ms, front_id, job, pot"
-    " FROM share JOIN target ON target.id = target_id WHERE share.id BETWEEN ? AND ? ORDER BY share.id"
-)
 
 
 class Tile(NamedTuple):
@@ -41,6 +38,7 @@ class LeafReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._archives = Archives(connection)
 
     def newest(self) -> int:
         """Log id of the newest share, 0 when there is none."""
@@ -48,16 +46,22 @@ class LeafReader:
         return row[0]
 
     def records(self, first_id: int, last_id: int) -> Iterator[ShareRecord]:
-        """The shares of an id range, oldest first; ids that no share has are left out."""
-        return map(ShareRecord._make, self._rows(first_id, last_id))
+        """The shares of an id range, oldest first; ids that no share has are left out.
+
+        Raises:
+            ArchiveError: some of them are archived, and their file cannot be read.
+        """
+        return self._archives.records(first_id - 1, last_id)
 
     def leaves(self, first_id: int, last_id: int) -> list[bytes]:
-        """The leaf hashes of an id range, with the void leaf for each id that no share has."""
-        # rows as they come: this goes over every share there is, and records of them would cost a tenth more
-        return leaves(cast(Iterator[ShareRecord], self._rows(first_id, last_id)), first_id, last_id)
+        """The leaf hashes of an id range, with the void leaf for each id that no share has.
 
-    def _rows(self, first_id: int, last_id: int) -> sqlite3.Cursor:
-        return self._connection.execute(_SHARES, (first_id, last_id))
+        Raises:
+            ArchiveError: see ``records``.
+        """
+        # rows as they come: this goes over every share there is, and records of them would cost a tenth more
+        rows = self._archives.rows(first_id - 1, last_id)
+        return leaves(cast(Iterator[ShareRecord], rows), first_id, last_id)
 
 
 def leaves(records: Iterable[ShareRecord], first_id: int, last_id: int) -> list[bytes]:
