@@ -102,7 +102,7 @@ class OwnerPages(Private):
         wish = self._wish(opened, fields)
         if wish is None:
             return self._message(request, 400, "Not like this", "The form is not one of this page's.")
-        refusal = await self._ask(request, opened.account, wish)
+        refusal = await self._ask(request, opened.account, wish, back=f"{opened.base}/settings")
         return reply.see(request, f"{opened.base}/settings") if refusal is None else refusal
 
     @app.route("/a/<secret>/wallet", methods=["GET"])
@@ -118,7 +118,8 @@ class OwnerPages(Private):
             return self._code(request, ticket, Purpose.LINK, opened)
         self._visits.end(request, "ticket")
         wish = LinkWallet(opened.opened_by, signed.wallet, ticket.k1, signed.signature)
-        refusal = await self._ask(request, opened.account, wish, from_form=False)
+        back = f"{opened.base}/settings"
+        refusal = await self._ask(request, opened.account, wish, from_form=False, back=back)
         return reply.see(request, f"{opened.base}/settings") if refusal is None else refusal
 
     @app.route("/login", methods=["GET"])
@@ -169,7 +170,7 @@ class OwnerPages(Private):
     async def _renew(self, request: IRequest, opened: Opened) -> bytes:
         secret = new_secret(self._around.entropy(32))
         wish = RenewLink(opened.opened_by, hash_secret(secret))
-        refusal = await self._ask(request, opened.account, wish)
+        refusal = await self._ask(request, opened.account, wish, back=f"{opened.base}/settings")
         return self._link(request, opened.account, secret) if refusal is None else refusal
 
     def _wish(self, opened: Opened, fields: dict[str, str]) -> Wish | None:

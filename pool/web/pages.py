@@ -207,9 +207,9 @@ class Pages:
         """An address account's public page."""
         return self._page("address.html", now_ms, figures=figures)
 
-    def message(self, title: str, text: str, now_ms: int) -> str:
-        """A page that says one thing."""
-        return self._page("message.html", now_ms, title=title, text=text)
+    def message(self, title: str, text: str, now_ms: int, back: str | None = None) -> str:
+        """A page that says one thing; ``back`` is the path that it leads back to."""
+        return self._page("message.html", now_ms, title=title, text=text, back=back)
 
     def _page(self, template: str, now_ms: int, **values: object) -> str:
         return self._jinja.get_template(template).render(now_ms=now_ms, **values)

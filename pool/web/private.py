@@ -106,21 +106,21 @@ class Private:
         )
 
     async def _ask(
-        self, request: IRequest, account: str, wish: Wish, *, from_form: bool = True
+        self, request: IRequest, account: str, wish: Wish, *, from_form: bool = True, back: str | None = None
     ) -> bytes | None:
-        """File a wish; None when it was granted, else the page that says why not."""
+        """File a wish; None when it was granted, else the page that says why not, and leads back."""
         if from_form and not same_origin(request, self._facts.public_url):
             return self._message(request, 403, "Not from here", "Press the button on this pool's own page.")
         if not self._wishes.take(self._around.now_ms(), visitor(request)):
-            return self._too_many(request)
+            return self._too_many(request, back)
         verdict = await self._desk.ask(account, wish)
         if verdict is None:
             self._log.warn("A wish got no answer in time: is the payer running?")
             text = "The pool's payer did not answer: nothing was changed. Try again in a minute."
-            return self._message(request, 503, "Not now", text)
+            return self._message(request, 503, "Not now", text, back)
         if not verdict.granted:
             reason = verdict.reason or "it was refused"
-            return self._message(request, 409, "Not done", f"{reason[:1].upper()}{reason[1:]}.")
+            return self._message(request, 409, "Not done", f"{reason[:1].upper()}{reason[1:]}.", back)
         return None
 
     def _link(self, request: IRequest, account: str, secret: str) -> bytes:
@@ -133,13 +133,13 @@ class Private:
         # a path with a secret in it is told to nobody; without one, forms may say where they come from
         return reply.html(request, page, private=True, referrer="no-referrer" if secret else "same-origin")
 
-    def _message(self, request: IRequest, code: int, title: str, text: str) -> bytes:
+    def _message(self, request: IRequest, code: int, title: str, text: str, back: str | None = None) -> bytes:
         reply.status(request, code)
-        page = self._pages.message(title, text, self._around.now_ms())
+        page = self._pages.message(title, text, self._around.now_ms(), back)
         return reply.html(request, page, private=True)
 
-    def _too_many(self, request: IRequest) -> bytes:
-        return self._message(request, 429, "Too many at once", "Try again in a minute.")
+    def _too_many(self, request: IRequest, back: str | None = None) -> bytes:
+        return self._message(request, 429, "Too many at once", "Try again in a minute.", back)
 
     def _odd(self, request: IRequest, failure: Failure) -> bytes:
         """What is no page of ours, and what broke."""

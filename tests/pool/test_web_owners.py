@@ -281,6 +281,7 @@ def test_a_payer_that_is_away_changes_nothing_and_is_told(running: Running) -> N
     reply = running.post(SETTINGS, do="card")
     assert reply.status == 503
     assert "nothing was changed" in reply.text
+    assert f'<a class="button" href="{SETTINGS}">Back</a>' in reply.text
 
 
 def fields_of(reply: Reply) -> dict[str, str]:
