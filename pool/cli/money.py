@@ -33,6 +33,8 @@ from pool.cli.common import (
     time_text,
     why_option,
 )
+from pool.cli.next_step import next_step
+from pool.cli.payment_text import LONG, shown
 from pool.config import Config
 from pool.errors import PoolError
 from pool.reserve import reserve_of
@@ -41,8 +43,6 @@ from pool.store.queries import Queries
 from pool.web import words
 
 STATES: Final = [*{state.value: None for kind in (PaymentState, BatchState) for state in kind}]
-LONG: Final = 100
-"""Characters of a value that `payouts show` prints for people: a raw transaction is longer."""
 
 
 @click.group()
@@ -100,43 +100,26 @@ def _none_of(state: str | None) -> str:
 @config_option
 @json_option
 def payouts_show(number: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Show all that is known of one payment.
+    """Show all that is known of one payment, and what can be done about it.
 
     NUMBER is L12 (Lightning) or B3 (an on-chain batch), as `sluice payouts list` has them.
     """
+    config = load(config_path)
+    desk = OperatorDesk(open_file(config.store.directory, "ledger"))
     try:
-        known = OperatorDesk(open_file(load(config_path).store.directory, "ledger")).show(number)
+        known = desk.show(number)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="NUMBER") from None
     if known is None:
         raise PoolError(f"there is no payment {number}: `sluice payouts list` has their numbers")
+    kind = None if config.lightning is None else config.lightning.kind
+    known["next"] = next_step(number.upper(), known, now_ms() // 1000, kind, stopped=bool(desk.stops()))
     if as_json:
         print_json(known)
         return
     for key, value in known.items():
         if value is not None:
-            click.echo(f"{key:18} {_shown(key, value)}")
-
-
-def _shown(key: str, value: object) -> str:
-    if key.endswith("_ms") and isinstance(value, int):
-        return f"{time_text(value)} UTC"
-    if key.endswith("_expires_s") and isinstance(value, int):
-        return f"{time_text(value * 1000)} UTC"
-    if key.endswith("_msat") and isinstance(value, int):
-        return f"{sat_text(Msat(value))} sat"
-    if key == "history" and isinstance(value, list):
-        return f"\n{'':19}".join(_event(each) for each in value)
-    if isinstance(value, list):
-        rows = [", ".join(map(str, v.values())) + " sat" if isinstance(v, dict) else str(v) for v in value]
-        return f"\n{'':19}".join(rows)
-    text = str(value)
-    return text if len(text) <= LONG else f"{text[: LONG - 30]}… (--json shows all)"
-
-
-def _event(event: dict[str, Any]) -> str:
-    detail = "" if event["detail"] is None else f": {event['detail']}"
-    return short(f"{time_text(event['at_ms'])} {event['event']}{detail}", LONG - 20)
+            click.echo(f"{key:18} {shown(key, value)}")
 
 
 @payouts.command("pause")

@@ -126,6 +126,16 @@ def test_a_payment_that_waits_is_approved_once_with_the_reason_in_its_history(wa
     assert json_of(waiting, "status")["awaiting_approval"] == 0
 
 
+def test_what_can_be_done_about_a_payment_is_shown_with_it(waiting: Path) -> None:
+    text = " ".join(text_of(waiting, "payouts", "show", "L1").split())
+    assert "decide: `sluice payouts approve L1 --why …` or `sluice payouts refuse L1 --why …`" in text
+    unknown = " ".join(text_of(waiting, "payouts", "show", "l2").split())
+    assert "timed out" in unknown
+    assert "wait: its invoice can be paid until 2027-01-15 09:00:00 UTC" in unknown
+    invoke(waiting, "payouts", "give-up", "L2", "--why", "the peer's channel is closed")
+    assert "the node is asked a last time" in json_of(waiting, "payouts", "show", "L2")["next"]
+
+
 def test_payments_without_an_outcome_are_listed_and_can_be_given_up(waiting: Path) -> None:
     (row,) = json_of(waiting, "payouts", "list", "--unknown")
     assert (row["number"], row["reason"]) == ("L2", "timed out")

@@ -1,0 +1,37 @@
+"""How what is known of a payment is printed for people."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import Any, Final
+
+from payouts.money import Msat
+from pool.cli.common import sat_text, short, time_text
+
+LONG: Final = 100
+"""Characters of a value: a raw transaction is longer."""
+
+
+def shown(key: str, value: object) -> str:
+    """A value of OperatorDesk.show as text; its key says in what unit it is."""
+    if key.endswith("_ms") and isinstance(value, int):
+        return f"{time_text(value)} UTC"
+    if key.endswith("_expires_s") and isinstance(value, int):
+        return f"{time_text(value * 1000)} UTC"
+    if key.endswith("_msat") and isinstance(value, int):
+        return f"{sat_text(Msat(value))} sat"
+    if key == "history" and isinstance(value, list):
+        lines = [_event(each) for each in value]
+    elif key == "next":
+        lines = wrap(str(value), LONG - 20)
+    elif isinstance(value, list):
+        lines = [", ".join(map(str, v.values())) + " sat" if isinstance(v, dict) else str(v) for v in value]
+    else:
+        text = str(value)
+        lines = [text if len(text) <= LONG else f"{text[: LONG - 30]}… (--json shows all)"]
+    return f"\n{'':19}".join(lines)
+
+
+def _event(event: dict[str, Any]) -> str:
+    detail = "" if event["detail"] is None else f": {event['detail']}"
+    return short(f"{time_text(event['at_ms'])} {event['event']}{detail}", LONG - 20)
