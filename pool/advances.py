@@ -20,6 +20,7 @@ from pool.errors import LedgerError
 from pool.ledger import Entry
 from pool.pots import declared_reserve
 from pool.store.blocks import Block
+from pool.store.flows import FlowReader
 from pool.store.ledger import LedgerStore
 from pool.store.reward_checks import RewardChecks
 
@@ -160,6 +161,7 @@ class Advancer:
     Args:
         store: the books.
         checks: which rewards were counted again.
+        flows: whether sending is stopped: then books, wallets or rewards are in doubt, and nothing is lent.
         terms: of the operator.
         wall_ms: Unix milliseconds now.
     """
@@ -167,10 +169,16 @@ class Advancer:
     _log = Logger()
 
     def __init__(
-        self, store: LedgerStore, checks: RewardChecks, terms: EarlyCredit, wall_ms: Callable[[], int]
+        self,
+        store: LedgerStore,
+        checks: RewardChecks,
+        flows: FlowReader,
+        terms: EarlyCredit,
+        wall_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._checks = checks
+        self._flows = flows
         self._terms = terms
         self._wall_ms = wall_ms
         self._waits = ""
@@ -181,6 +189,8 @@ class Advancer:
         Args:
             shown: hashes of blocks that the node has in its chain at its present tip; others are left alone.
         """
+        if self._flows.stopped() is not None:
+            return
         for block in self._store.blocks.to_advance(self._terms.confirmations):
             right = self._checks.right(reward_key(block))
             if block.found.hash not in shown or right is False:

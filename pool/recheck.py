@@ -2,8 +2,9 @@
 
 The reward that was written came from sums that the window keeps; this comes from the raw log, one share at a
 time, by the audit's own code.  They must agree to the millisatoshi, or nothing more is sent until somebody
-has looked: a block matures a hundred blocks after it was found, and this takes seconds.  Shares that were
-paid at once can leave at once too: their slices, which are small, are counted again within seconds.
+has looked: a block matures a hundred blocks after it was found, this takes seconds, and early credit waits
+for it.  Shares that were paid at once can leave at once too: their slices, which are small, are counted again
+within seconds.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from pool.store.assertions import AssertionTable
 from pool.store.blocks import BlockState
 from pool.store.chunk_sums import ChunkSums
 from pool.store.database import connect
+from pool.store.flows import FlowReader
 from pool.store.inbox import InboxReader
 from pool.store.ledger import LedgerStore
 from pool.store.reward_checks import RewardChecks
@@ -121,7 +122,8 @@ class BookRole:
         if terms is None:
             return
         metrics.early_credit_cap(terms.cap)
-        advancer = Advancer(books, RewardChecks(connection), terms, self._context.now_ms)
+        checks, flows = RewardChecks(connection), FlowReader(connection)
+        advancer = Advancer(books, checks, flows, terms, self._context.now_ms)
 
         async def credit_early() -> None:
             advancer.step(settler.shown)

@@ -22,6 +22,8 @@ from pool.chain.node import CoinbaseOutput
 from pool.errors import ConfigError, LedgerError
 from pool.rewards.split import divide
 from pool.store.database import connect
+from pool.store.flows import FlowReader
+from pool.store.operator import OperatorDesk
 from pool.store.payments import SqliteBook
 from pool.store.reward_checks import RewardChecks
 from pool.store.shares import ShareStore
@@ -66,7 +68,8 @@ def step(pool: Pool, terms: EarlyCredit | None = TERMS) -> None:
     settler = pool.settler()
     run(settler.step())
     if terms is not None:
-        Advancer(pool.store, RewardChecks(pool.books), terms, lambda: pool.now_ms).step(settler.shown)
+        checks, flows = RewardChecks(pool.books), FlowReader(pool.books)
+        Advancer(pool.store, checks, flows, terms, lambda: pool.now_ms).step(settler.shown)
 
 
 def see(pool: Pool, confirmations: int, block_hash: str = HASH, terms: EarlyCredit | None = TERMS) -> None:
@@ -169,6 +172,17 @@ def test_only_what_the_node_shows_now_is_credited_early(pool: Pool) -> None:
         assert exposed(pool) == 0
     pool.chain = usual
     step(pool)
+    assert exposed(pool) == ANN + BOB
+
+
+def test_while_sending_is_stopped_nothing_is_credited_early(pool: Pool) -> None:
+    deposit(pool, G)
+    book = SqliteBook(pool.books, lambda _: False)
+    book.stop_sending("drift: the node has less than the books", NOW_MS)
+    see(pool, 50)
+    assert exposed(pool) == 0
+    OperatorDesk(pool.books).resume("it was booked", NOW_MS)
+    see(pool, 51)
     assert exposed(pool) == ANN + BOB
 
 

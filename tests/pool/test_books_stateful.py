@@ -18,6 +18,7 @@ from pool.adjustments import Adjustment, Kind
 from pool.advances import Advancer, EarlyCredit, exposure, limit
 from pool.store.adjusting import AdjustmentDesk
 from pool.store.blocks import Block, BlockState
+from pool.store.flows import FlowReader
 from pool.store.journal import JournalReader
 from pool.store.ledger import LedgerStore
 from pool.store.payments import SqliteBook
@@ -119,7 +120,8 @@ class Books(RuleBasedStateMachine):
     def the_book_credits_early(self) -> None:
         before = self.store.balances()
         if self.terms is not None:
-            Advancer(self.store, self.checks, self.terms, lambda: NOW_MS).step(self.settler.shown)
+            flows = FlowReader(self.pool.books)
+            Advancer(self.store, self.checks, flows, self.terms, lambda: NOW_MS).step(self.settler.shown)
         after = self.store.balances()
         if exposure(after) != exposure(before):
             assert self.terms is not None
@@ -306,7 +308,8 @@ def books_after(lives: list[tuple[int, int]], terms: EarlyCredit | None, own: in
         while (reward := checks.next()) is not None:
             checks.write(reward.journal_id, (), NOW_MS)
         if terms is not None:
-            Advancer(made.store, checks, terms, lambda: NOW_MS).step(settler.shown)
+            flows = FlowReader(made.books)
+            Advancer(made.store, checks, flows, terms, lambda: NOW_MS).step(settler.shown)
     assert verify(made.shares, made.books).differences == ()
     balances = {name: amount for name, amount in made.store.balances().items() if amount}
     made.shares.close()
