@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast
 import attrs
 
 from pool.ledger import GENESIS
-from pool.proof.commitment import Adopted, Commitment, output_data, policies_of, read
+from pool.proof.commitment import MAGIC, Adopted, Commitment, policies_of, read
 from pool.proof.merkle import HASH_BYTES, VOID
 from pool.proof.record import ShareRecord, leaf
 from pool.store import policies
@@ -203,8 +203,8 @@ def newest_output(connection: sqlite3.Connection) -> Callable[[], bytes]:
     def read_newest() -> bytes:
         nonlocal last
         with suppress(sqlite3.Error):
-            row = connection.execute("SELECT document FROM commitment ORDER BY id DESC LIMIT 1").fetchone()
-            last = b"" if row is None else output_data(read(row[0]))
+            row = connection.execute("SELECT digest FROM commitment ORDER BY id DESC LIMIT 1").fetchone()
+            last = b"" if row is None else MAGIC + row[0]
         return last
 
     return read_newest
