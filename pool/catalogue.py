@@ -89,6 +89,9 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
     "sluice_active_accounts": Metric("gauge", "web", "Accounts with a share within ten minutes"),
     "sluice_active_workers": Metric("gauge", "web", "Machines with a share within ten minutes"),
     "sluice_newest_share_timestamp_seconds": Metric("gauge", "web", "When the newest share was found"),
+    "sluice_commitment_timestamp_seconds": Metric(
+        "gauge", "web", "When the book last wrote down what the next block fixes of the share log"
+    ),
     "sluice_round_effort_ratio": Metric(
         "gauge", "web", "Work since the pool's last block over a block's expected work"
     ),

@@ -169,13 +169,14 @@ class StoreCollector(Collector):
         stats = self._queries.pool(self._now_ms())
         balances = self._queries.ledger_balances()
         blocks = self._queries.blocks_by_state()
-        newest = stats.newest_share_ms
+        newest, fixed = stats.newest_share_ms, self._queries.fixed_ms()
         checked, wrong = self._queries.rewards_checked()
         return {
             "sluice_hashrate_hps": {(): stats.hashrate.hps},
             "sluice_active_accounts": {(): stats.accounts},
             "sluice_active_workers": {(): stats.workers},
             "sluice_newest_share_timestamp_seconds": {} if newest is None else {(): newest / 1000},
+            "sluice_commitment_timestamp_seconds": {} if fixed is None else {(): fixed / 1000},
             "sluice_round_effort_ratio": {(): stats.round_effort},
             "sluice_best_share_difficulty": _best(stats.best),
             "sluice_blocks": {(state,): blocks.get(state, 0) for state in BLOCK_STATES},

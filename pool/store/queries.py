@@ -191,6 +191,11 @@ class Queries:
         rows = self._rows("shares", "SELECT time_ms FROM share ORDER BY id DESC LIMIT 1")
         return rows[0][0] if rows else None
 
+    def fixed_ms(self) -> int | None:
+        """When what the next block fixes of the log was last written down, Unix milliseconds."""
+        rows = self._rows("ledger", "SELECT made_ms FROM commitment ORDER BY id DESC LIMIT 1")
+        return rows[0][0] if rows else None
+
     def newest_height(self) -> int | None:
         """Of the block that the newest share sought."""
         rows = self._rows("shares", "SELECT height FROM share ORDER BY id DESC LIMIT 1")

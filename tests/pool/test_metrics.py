@@ -18,7 +18,9 @@ from payouts.values import PaymentState
 from pool import metrics
 from pool.catalogue import CATALOGUE
 from pool.metrics import BookMetrics, FrontMetrics, PayerMetrics, StoreCollector
+from pool.proof.commitment import Commitment
 from pool.store.database import connect
+from pool.store.log_tree import LogTable
 from pool.store.queries import Queries
 from stratum.errors import Code
 from stratum.ports import Observer
@@ -158,6 +160,14 @@ def test_a_missing_millisatoshi_is_seen_even_among_huge_balances(tmp_path: Path)
         ledger, "k", {"assets:hot": 2_100_000_000_000_000_000, "equity:deposits": -2_099_999_999_999_999_999}
     )
     assert scraped(Queries(tmp_path))["sluice_ledger_unbalanced_msat", ()] == 1
+
+
+def test_when_the_next_block_was_last_told_what_to_fix_shows(tmp_path: Path) -> None:
+    ledger = connect(tmp_path, "ledger")
+    name = ("sluice_commitment_timestamp_seconds", ())
+    assert name not in scraped(Queries(tmp_path))
+    LogTable(ledger).write([], Commitment(0, bytes(32), {}, "00" * 32), 5_000, 1)
+    assert scraped(Queries(tmp_path))[name] == 5.0
 
 
 def test_a_tripped_breaker_shows(tmp_path: Path) -> None:
