@@ -188,5 +188,6 @@ def _too_little(
     return NothingNow(
         why,
         f"{words.sat(balances.immature)} sat are immature; the first of them become available in"
-        f" {min(left)} block{'s' if min(left) > 1 else ''}, {words.wait(min(left))}.",
+        f" {min(left)} block{'s' if min(left) > 1 else ''}, {words.wait(min(left))}"
+        f"{'' if facts.early is None else ', or earlier'}.",
     )

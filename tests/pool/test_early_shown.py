@@ -10,13 +10,21 @@ from pathlib import Path
 import attrs
 import pytest
 from beancount import loader
+from twisted.internet.task import Clock
 
-from payouts.money import Msat
+from payouts.money import Msat, Sat, floor_sat
 from pool import config as configuration
 from pool.advances import exposure
 from pool.check_early import early_credit
+from pool.claims import Desk
+from pool.config import LightningConfig
 from pool.errors import ConfigError
 from pool.store.assertions import DAY_MS, AssertionTable
+from pool.store.claims import ClaimReader
+from pool.store.database import connect, connect_to_read
+from pool.store.inbox import InboxStore
+from pool.store.ledger import NewAccount
+from pool.store.payments import SqliteBook
 from pool.store.queries import Queries
 from pool.web.withdraw import nothing_now
 from tests.pool.cli_tools import CONFIG, configure, invoke, json_of, text_of
@@ -146,4 +154,24 @@ def test_a_page_promises_nothing_of_rewards_that_came_early_already(lent: Pool) 
     whole = attrs.evolve(ours, early_msat=ours.amount_msat, confirmations=99)
     reason = nothing_now(FACTS, POOR, balances, [whole, ours], stopped=False)
     assert reason is not None
-    assert "in 90 blocks" in reason.when
+    assert "in 90 blocks, about 15 hours." in reason.when
+    lending = attrs.evolve(FACTS, early=6)
+    reason = nothing_now(lending, POOR, balances, [whole, ours], stopped=False)
+    assert reason is not None
+    assert reason.when.endswith("about 15 hours, or earlier.")
+
+
+def test_a_wallet_and_the_next_batch_may_have_it_like_any_other_balance(lent: Pool) -> None:
+    lent.store.take_over_accounts([NewAccount("bob", "hash of bob", 1)])
+    book = SqliteBook(lent.books, lambda account: account == ADDRESS)
+    connection = connect_to_read(lent.directory, "ledger")
+    inbox = InboxStore(connect(lent.directory, "inbox"))
+    limits = LightningConfig(user="u", password="p", maximum_sat=10_000_000_000)
+    terms = Desk(ClaimReader(connection), inbox, limits, Clock(), lambda: NOW_MS).terms("bob")
+    assert terms is not None
+    assert terms.balance == lent.of("bob") > 0
+    assert 0 < terms.maximum <= floor_sat(terms.balance)
+    assert [(each.account, each.amount) for each in book.payable_onchain(Sat(1), NOW_MS)] == [
+        (ADDRESS, floor_sat(Msat(lent.of(ADDRESS))))
+    ]
+    connection.close()
