@@ -133,7 +133,10 @@ class Pusher:
         if room <= 0 or self._ended or self._watch.stopped() is not None:
             return len(self._begun)
         now_ms = self._now_ms()
-        self._pauses = {account: until for account, until in self._pauses.items() if until > now_ms}
+        # a clock that was set back must not make them longer
+        self._pauses = {
+            account: until for account, until in self._pauses.items() if now_ms < until <= now_ms + _PAUSE_MS
+        }
         busy = self._begun.keys() | self._pauses.keys()
         due = self._book.pushes_due(self._options.threshold, now_ms, room + len(busy))
         fresh = [each for each in due if each.account not in busy][:room]

@@ -81,7 +81,9 @@ class Watch:
         now_s = self._now_ms() // 1000
         # a clock that was ahead for a while must not hide what the node sent meanwhile
         seen_s = min(self._compared_s, now_s) - _OVERLAP_S
-        sent = await self._node.sent_hashes(max(self._since_s, self._book.resumed_s(), seen_s))
+        # a beginning that lies ahead was written by such a clock: believed, it would hide all until then
+        begins = [each for each in (self._since_s, self._book.resumed_s()) if each <= now_s + _OVERLAP_S]
+        sent = await self._node.sent_hashes(max(*begins, seen_s, 0))
         known = self._book.knows(sent)
         missing = [payment_hash for payment_hash in sent if payment_hash not in known]
         if missing:  # also while sending is stopped for another reason, which must not hide this one

@@ -19,8 +19,8 @@ from pool.store.untrusted import UntrustedFile, short
 
 MOST: Final = 10_000
 """Rows that are looked at in one go."""
-LONGEST_MS: Final = 60_000
-"""The web gives the payer seconds to answer: a claim that allows more than this would only be in the way."""
+LONGEST_MS: Final = 6 * 3_600_000
+"""The web gives the payer seconds to answer: a claim that allows more than hours would only be in the way."""
 _NO_END: Final = (1 << 63) - 1
 KEEP_NOTIFY_MS = 3_600_000
 """How long a wallet's URL for news stays in the web's file: it is a secret of the wallet's."""

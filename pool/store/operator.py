@@ -16,6 +16,7 @@ from payouts.values import PaymentState, Ruling
 from pool.errors import StoreError
 from pool.store import payment_rows
 from pool.store.database import transaction
+from pool.store.rulings import LAST_RESUMED
 
 MOST_DIGITS: Final = 18
 """A row number with more does not fit SQLite's integers."""
@@ -149,8 +150,7 @@ class OperatorDesk:
         an operator's own pause says nothing about the node.  Books without an entry begin now.
         """
         began_ms, resumed_ms = self._connection.execute(
-            "SELECT (SELECT min(time_ms) FROM journal),"
-            " (SELECT max(resumed_ms) FROM breaker WHERE substr(reason, 1, length(?1)) <> ?1)",
+            f"SELECT (SELECT min(time_ms) FROM journal), ({LAST_RESUMED})",  # noqa: S608
             (PAUSED,),
         ).fetchone()
         return max(now_ms if began_ms is None else began_ms, resumed_ms or 0) // 1000

@@ -33,7 +33,13 @@ class RulingBook(BatchBook):
 
     def resumed_s(self) -> int:
         """See payouts.ports.Book; an operator's own pause says nothing about the node."""
-        (resumed_ms,) = self._connection.execute(
-            "SELECT max(resumed_ms) FROM breaker WHERE substr(reason, 1, length(?1)) <> ?1", (PAUSED,)
-        ).fetchone()
-        return 0 if resumed_ms is None else int(resumed_ms) // 1000
+        # the last one, not the greatest: the clock may have been ahead at an earlier one
+        row = self._connection.execute(LAST_RESUMED, (PAUSED,)).fetchone()
+        return 0 if row is None else int(row[0]) // 1000
+
+
+LAST_RESUMED = (
+    "SELECT resumed_ms FROM breaker WHERE resumed_ms IS NOT NULL AND substr(reason, 1, length(?1)) <> ?1"
+    " ORDER BY id DESC LIMIT 1"
+)
+"""When an operator last resumed after a stop of the payer's; its parameter is how a pause's reason begins."""

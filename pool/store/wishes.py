@@ -11,8 +11,8 @@ from pool.store.database import transaction
 from pool.store.untrusted import UntrustedFile, short
 from pool.wishes import Filed, Verdict
 
-LONGEST_MS: Final = 60_000
-"""The web waits for seconds: a wish that allows more than this would only be in the way."""
+LONGEST_MS: Final = 6 * 3_600_000
+"""The web waits for seconds: a wish that allows more than hours would only be in the way."""
 KEEP_LOGINS_MS = 3_600_000
 """How long a signed challenge is kept: challenges end sooner, so that none can be signed twice."""
 

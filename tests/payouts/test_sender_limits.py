@@ -167,6 +167,60 @@ def test_a_clock_that_is_set_hides_no_payment_and_pays_none_twice(house: House, 
     assert "ee" * 32 in str(house.book.stopped())
 
 
+@pytest.mark.parametrize("where", ["since_s", "resumed"])
+def test_a_beginning_that_a_clock_ahead_has_written_hides_nothing_that_the_node_sent(
+    house: House, where: str
+) -> None:
+    now_s = house.time.now_ms() // 1000
+    house.node.paid["ee" * 32] = 1
+    house.node.paid_at_s = now_s
+    if where == "resumed":
+        house.book.resumed = now_s + 5 * 3600
+        house.payer()
+    else:
+        house.payer(since_s=now_s + 5 * 3600)
+    house.time.pass_s(1)
+    assert "ee" * 32 in str(house.book.stopped())
+
+
+@pytest.mark.parametrize("hours", [-5, 5, 30])
+@pytest.mark.parametrize("plan", [Plan.PAY, Plan.LOSE_ANSWER, Plan.IGNORE, Plan.HANG])
+def test_whenever_the_clock_is_set_and_set_right_again_money_leaves_once_or_comes_back(
+    hours: int, plan: str
+) -> None:
+    """Before the claim is looked at, while it is paid, or while it is asked about."""
+    for moment_s in (0, 0.1, 0.2, 1.0):
+        house = House()
+        house.node.plan = plan
+        house.payer()
+        house.file()
+        house.time.pass_s(moment_s)
+        house.time.start_ms += hours * 3_600_000
+        house.time.pass_s(30, step_s=0.5)
+        house.time.start_ms -= hours * 3_600_000
+        house.time.pass_s(5)
+        if HASH in house.node.in_flight:
+            assert house.book.balances["alice"] == START - HELD
+            house.node.finish(HASH, paid=True)
+        house.node.plan = Plan.PAY
+        house.time.pass_s(140, step_s=1)
+        if house.book.payments:
+            assert house.state() in {PaymentState.SETTLED, PaymentState.FAILED}
+        assert house.book.balances["alice"] == START - house.node.paid.get(HASH, 0)
+        house.stop()
+
+
+def test_a_clock_that_is_set_forward_and_back_makes_no_limit_looser(house: House) -> None:
+    house.payer(limits=Limits(account_day=Msat(1_999_999)))
+    house.time.start_ms += 30 * 3_600_000
+    house.file(invoice(1, made_s=house.time.now_ms() // 1000))
+    house.time.pass_s(1)
+    house.time.start_ms -= 30 * 3_600_000
+    house.file(number=2)
+    house.time.pass_s(6)
+    assert "in 24 hours: 999 sat are left" in str(house.refusal(2))
+
+
 def test_a_payment_without_outcome_is_put_before_the_operator_once(
     house: House, events: list[LogEvent]
 ) -> None:
