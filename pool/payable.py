@@ -10,11 +10,13 @@ import attrs
 from payouts.limits import DAY_MS, Limits, allowed, told_to_wallets
 from payouts.money import Msat, Sat, floor_sat, to_msat
 from payouts.planner import FeePolicy, max_withdrawable
+from payouts.values import Flow
 from pool.config import LightningConfig, PayoutsConfig
 from pool.store.flows import FlowReader
 
 STALE_MS = 300_000
 """What the node told longer ago than this says nothing about now."""
+_FRESH_MS = 1_000
 _CROWDED = "too much is on its way just now: try again in a minute"
 _NODE = "the pool's Lightning node can send no more: try later"
 
@@ -74,6 +76,22 @@ class Ceiling:
 
 
 @attrs.frozen
+class _Leaving:
+    """What holds for every account: what is leaving, and what the node can still send if that is known."""
+
+    flow: Flow
+    sendable: Msat | None
+
+
+@attrs.define
+class _Lately:
+    """The same, as it was summed up at a Unix millisecond."""
+
+    at_ms: int = 0
+    found: _Leaving | None = None
+
+
+@attrs.frozen
 class Payable:
     """Tells what can be claimed now, from what the payer wrote down; it decides again itself.
 
@@ -92,6 +110,7 @@ class Payable:
     fees: FeePolicy
     open_per_account: int
     now_ms: Callable[[], int]
+    _lately: _Lately = attrs.field(init=False, factory=_Lately, eq=False, repr=False)
 
     def ceiling(self, account: str) -> Ceiling:
         """What bounds a claim of this account now."""
@@ -112,17 +131,28 @@ class Payable:
     def _rooms(self, account: str) -> Iterator[tuple[Sat, str]]:
         """What each limit and the node leave, whole sats, with the reason why it is no more."""
         now_ms, reader = self.now_ms(), self.reader
-        flow = reader.flow(now_ms)
+        leaving = self._leaving(now_ms)
+        flow = leaving.flow
         left = allowed(flow, reader.spent(account, now_ms - DAY_MS), self.limits)
         if left is not None:
             yield floor_sat(left), "the limit of the last 24 hours is reached: try again tomorrow"
         if self.limits.in_flight is not None:
             yield self._with_fee(Msat(self.limits.in_flight - flow.open_amount)), _CROWDED
         yield self._with_fee(Msat(reader.lightning_books() - flow.open_amount)), _NODE
-        seen = reader.node_seen()
-        if seen is not None and seen.seen_ms > now_ms - STALE_MS:
-            # what was taken since is as good as gone, though the node was not asked again
-            yield floor_sat(Msat(max(0, seen.outbound - reader.began_since(seen.seen_ms)))), _NODE
+        if leaving.sendable is not None:
+            yield floor_sat(leaving.sendable), _NODE
+
+    def _leaving(self, now_ms: int) -> _Leaving:
+        """Summed up at most a second ago: a day of payments is not read for each wallet that asks."""
+        lately = self._lately
+        if lately.found is None or not 0 <= now_ms - lately.at_ms < _FRESH_MS:
+            seen = self.reader.node_seen()
+            sendable = None
+            if seen is not None and seen.seen_ms > now_ms - STALE_MS:
+                # what was taken since is as good as gone, though the node was not asked again
+                sendable = Msat(max(0, seen.outbound - self.reader.began_since(seen.seen_ms)))
+            lately.found, lately.at_ms = _Leaving(self.reader.flow(now_ms), sendable), now_ms
+        return lately.found
 
     def _with_fee(self, room: Msat) -> Sat:
         """The most that leaves within a room together with its greatest fee, whoever bears that."""

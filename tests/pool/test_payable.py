@@ -80,6 +80,16 @@ def test_what_was_taken_since_the_node_was_asked_comes_off_its_word(book: Sqlite
     assert payable(book).ceiling("bob").most == 900
 
 
+def test_a_day_of_payments_is_summed_up_once_a_second_for_all_who_ask(book: SqliteBook) -> None:
+    clock = [NOW_MS]
+    asked = payable_now(book, LIGHTNING, PayoutsConfig(day_sat=800), lambda: clock[0])
+    assert asked.ceiling("bob").most == 800
+    book.take(intent(claim(), amount=300_000), k1_hash_for, NOW_MS, limit=5)
+    for later_ms, most in ((999, 800), (1_000, 500), (0, 500), (-1, 500)):
+        clock[0] = NOW_MS + later_ms
+        assert asked.ceiling("bob").most == most
+
+
 def test_books_that_have_less_than_the_node_bound_a_claim_too(tmp_path: Path) -> None:
     book = make(tmp_path, {"alice": 10**9}, lightning=500_000)
     book.note_node(Msat(9_999_999), Msat(9_000_000), NOW_MS)
