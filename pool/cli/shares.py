@@ -210,7 +210,7 @@ def shares_verify(config_path: Path, as_json: bool) -> None:  # noqa: FBT001
     else:
         for each in wrong:
             click.echo(f"DIFFERENCE: {each}")
-        click.echo(f"{len(files)} files checked, {len(wrong)} wrong")
+        click.echo(f"files checked: {len(files)}, wrong: {len(wrong)}")
     if wrong:
         raise click.exceptions.Exit(1)
 

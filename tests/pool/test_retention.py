@@ -41,8 +41,8 @@ def planned(pool: Pool, old_id: int = 10**9, now_ms: int = NOW_MS) -> Plan:
     return plan(log, store, open_blocks(store.blocks, log, now_ms), log.archives.until(), old_id)
 
 
-def write(pool: Pool, count: int, pot: str = "pool", **more: int) -> None:
-    ShareStore(pool.shares, 0).write([share("more", pot=pot, **more) for _ in range(count)], {})
+def write(pool: Pool, count: int, pot: str = "pool") -> None:
+    ShareStore(pool.shares, 0).write([share("more", pot=pot) for _ in range(count)], {})
 
 
 def archive(pool: Pool, last_id: int, per_file: int = 4) -> None:
