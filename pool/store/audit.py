@@ -43,6 +43,8 @@ class BlockRow(NamedTuple):
     value_msat: int | None
     account: str
     pot: str
+    height: int
+    found_ms: int
 
 
 class FoundRow(NamedTuple):
@@ -52,6 +54,8 @@ class FoundRow(NamedTuple):
     share_id: int | None
     account: str
     pot: str
+    height: int
+    found_ms: int
 
 
 class PaymentRow(NamedTuple):
@@ -84,9 +88,15 @@ class Audit:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Hold both files still: the books first, so that the share log has all that they speak of."""
+        """Hold both files still: the books first, so that the share log has all that they speak of.
+
+        Text that is none any more is read all the same, so that the row that has it can be named.
+        """
+        kept = [(each, each.text_factory) for each in (self._ledger, self._shares)]
         opened = [each for each in (self._ledger, self._shares) if not each.in_transaction]
         try:
+            for connection, _ in kept:
+                connection.text_factory = _text
             for connection in opened:
                 connection.execute("BEGIN")
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -95,6 +105,8 @@ class Audit:
             for connection in opened:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+            for connection, factory in kept:
+                connection.text_factory = factory
 
     def entries(self) -> Iterator[JournalRow]:
         """The journal, oldest first."""
@@ -131,7 +143,7 @@ class Audit:
     def blocks(self) -> list[BlockRow]:
         """Every block of the books."""
         rows = self._ledger.execute(
-            "SELECT hash, found_id, share_id, state, activations, value_msat, account, pot"
+            "SELECT hash, found_id, share_id, state, activations, value_msat, account, pot, height, found_ms"
             " FROM block ORDER BY found_id"
         )
         return [BlockRow(*row) for row in rows]
@@ -142,6 +154,14 @@ class Audit:
             "SELECT id, account, amount_msat, max_fee_msat, fee_msat, state FROM payment ORDER BY id"
         )
         return [PaymentRow(*row) for row in rows]
+
+    def unclaimed(self) -> list[int]:
+        """Ids of Lightning payments that are not what their claim was for; pushes have none."""
+        rows = self._ledger.execute(
+            "SELECT p.id FROM payment p LEFT JOIN claim c USING (claim_id) WHERE p.claim_id IS NOT NULL"
+            " AND (c.taken IS NOT 1 OR c.account IS NOT p.account OR c.invoice IS NOT p.invoice) ORDER BY 1"
+        )
+        return [row[0] for row in rows]
 
     def batches(self) -> list[BatchRow]:
         """Every on-chain batch."""
@@ -155,7 +175,7 @@ class Audit:
 
     def found(self) -> dict[int, FoundRow]:
         """Each block in the share log, by its row number."""
-        rows = self._shares.execute("SELECT id, hash, share_id, account, pot FROM found")
+        rows = self._shares.execute("SELECT id, hash, share_id, account, pot, height, found_ms FROM found")
         return {row[0]: FoundRow(*row[1:]) for row in rows}
 
     def pot(self, name: str) -> AuditedPot:
@@ -250,6 +270,10 @@ class AuditedPot:
         found_ms = found[0] if found else -1
         row = self._shares.execute("SELECT max(id) FROM share WHERE time_ms <= ?", (found_ms,)).fetchone()
         return int(row[0] or 0) or self._archives.at(found_ms)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
 
 
 _SELECT_ENTRY = "SELECT id, key, kind, time_ms, memo, previous, hash FROM journal"
