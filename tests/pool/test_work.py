@@ -89,8 +89,17 @@ def solution(job: Job, *, earned: bool = True) -> Solution:
     )
     header = head + job.ntime.to_bytes(4, "little") + job.nbits.to_bytes(4, "little") + bytes(4)
     found = block_hash(header)
-    share = Share("alice", "rig1", Target(2**250), job.nbits, job.height, 1_700_000_000_456, job.id, found)
-    share = attrs.evolve(share, hash_value=int(found, 16))
+    share = Share(
+        "alice",
+        "rig1",
+        Target(2**250),
+        job.nbits,
+        job.height,
+        1_700_000_000_456,
+        job.id,
+        found,
+        hash_value=int(found, 16),
+    )
     return Solution(job, header, coinbase, found, share if earned else None, "alice", "rig1")
 
 
