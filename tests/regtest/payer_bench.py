@@ -126,14 +126,14 @@ class Books:
         assert sum(self.balances().values()) == 0
         assert self.differences() == self._differences
 
-    def claim(self, invoice: str, *, account: str = ALICE, taken: int = 0) -> None:
+    def claim(self, invoice: str, *, account: str = ALICE, taken: int = 0, within_ms: int = 20_000) -> None:
         """File a claim as the web does when a wallet has presented the right k1."""
         expires_s = now_s() + 600
         token = lnurl.make_token(self.key, account, expires_s)
         k1_hash = lnurl.k1_hash(lnurl.k1(self.key, token, taken))
         now_ms = int(time.time() * 1000)
         with closing(connect(self.directory, "inbox")) as inbox:
-            InboxStore(inbox).file(Claim(0, account, expires_s, k1_hash, invoice, now_ms, now_ms + 20_000))
+            InboxStore(inbox).file(Claim(0, account, expires_s, k1_hash, invoice, now_ms, now_ms + within_ms))
 
     def push_to(self, target: str, account: str = ALICE) -> None:
         """Let the account have a Lightning Address."""
