@@ -17,22 +17,28 @@ from payouts.sender import Sender, SenderOptions
 from payouts.values import Answer, Payment, PaymentState
 from pool import ledger
 from pool.accounts import Doorkeeper
+from pool.block_proofs import ProofKeeper, Reading
 from pool.chain import block, template
 from pool.chain.bitcoind import header_evidence
 from pool.chain.headers import Evidence
 from pool.chain.node import Accepted, ChainInfo, CoinbaseOutput, HeaderInfo, Refused, SubmitResult
 from pool.chain.template import Template
 from pool.claims import Desk
+from pool.committing import Committing
 from pool.config import LightningConfig
 from pool.jobs import Settings
+from pool.proof.blockproof import BlockProof
+from pool.proof.check import check_text
 from pool.rewards.policy import Policy, Scheme
 from pool.settle import Settler
 from pool.sharelog import ShareLog
+from pool.statements import Made, receipt_of, statement_of
 from pool.store.blocks import BlockState
 from pool.store.claims import ClaimReader
 from pool.store.database import connect, connect_to_read
 from pool.store.inbox import ClaimQueue, InboxReader, InboxStore
 from pool.store.ledger import LedgerStore
+from pool.store.log_tree import LeafReader, LogTable, newest_output
 from pool.store.payments import SqliteBook
 from pool.store.shares import ShareStore
 from pool.store.stock import payees
@@ -157,7 +163,8 @@ class House:
         log = ShareLog(store, clock, now_ms, CommitTimes(), timer=lambda: 0.0)
         pays = payees(self.ledger, store.used_addresses, 0)
         settings = Settings(0, store.boot(now_ms()), "/test/", self.directory)
-        self.work = Work([self.node], pays, log.submitted, settings, clock)
+        fixes = newest_output(connect_to_read(self.directory, "ledger"))
+        self.work = Work([self.node], pays, log.submitted, settings, clock, fixes=fixes)
         log.save_with(self.work.solve)
         self.work.start()
         easy = Fraction(1, 1 << 40)
@@ -313,4 +320,33 @@ def test_a_block_that_goes_and_comes_back_is_paid_for_once(house: House) -> None
 
     assert house.book.available("alpha") == house.book.available("bravo") == EACH_MSAT
     assert house.books.balance(ledger.HOT) == COINBASE_MSAT
+    assert house.difference() == []
+
+
+def test_the_block_that_pays_a_share_proves_it_to_who_has_only_the_block(house: House) -> None:
+    assert Wire(house.server, "bravo.rig").submit(lambda value: NETWORK < value <= SHARE) == []
+    house.time.pass_s(0.1)
+    assert house.settle() == []  # the policies are in the journal
+    committing = Committing(LogTable(house.ledger), LeafReader(house.shares))
+    assert committing.grow(house.time.now_ms()) is False
+    assert committing.commit(house.time.now_ms()) is not None
+    house.chain.grow()
+    house.time.pass_s(30)  # a job on the new tip, which fixes the share
+    assert Wire(house.server, "alpha.rig").submit(lambda value: value <= NETWORK) == []
+    house.time.pass_s(0.1)
+    assert house.settle() == [BlockState.IMMATURE]
+
+    async def read(reading: Reading, path: Path) -> BlockProof | str:
+        return reading(path)
+
+    result_of(ProofKeeper(house.directory, house.ledger, house.shares, read).step())
+    block_hash = house.chain.tip.hash
+    for made in (
+        receipt_of(house.directory, "bravo", 1),
+        statement_of(house.directory, "bravo", block_hash),
+        statement_of(house.directory, "alpha", block_hash),
+    ):
+        assert isinstance(made, Made), made
+        verdict = check_text(made.text, block_hash)
+        assert verdict.ok, verdict.lines()
     assert house.difference() == []
