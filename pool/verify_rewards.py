@@ -9,6 +9,7 @@ from typing import Any
 from payouts.money import Msat
 from pool import ledger
 from pool.fixed_sums import sums_again
+from pool.rewards.exact import fraction_text
 from pool.rewards.policy import AT_ONCE, Policy, Scheme, Term, policy_of
 from pool.rewards.recount import RawPart, divided_again, mean_again, paid_again, recount_parts
 from pool.store.audit import Audit, BlockRow, JournalRow
@@ -167,12 +168,12 @@ class RewardAudit:
             if (window is None) is not (counted is None):
                 self._wrong(f"{key}: only one of books and policy has a window")
             return
-        border = counted.border and {"share_id": counted.border[0], "part": str(counted.border[1])}
+        border = counted.border and {"share_id": counted.border[0], "part": fraction_text(counted.border[1])}
         found = {
             "last_id": part.last_id,
             "first_id": counted.first_id,
             "full": counted.full,
-            "score": str(sum(counted.scores.values(), Fraction(0))),
+            "score": fraction_text(sum(counted.scores.values(), Fraction(0))),
             "border": border,
         }
         for name, value in found.items():

@@ -12,6 +12,7 @@ from pool.proof import claims, commitment, fields, record
 from pool.proof.blockproof import MAX_BLOCK_BYTES, MAX_BRANCH, BlockProof, checked
 from pool.proof.statement import MAX_SHARES, RECEIPT, STATEMENT, Growth, Leaf, Own, Receipt, Statement
 from pool.proof.sums import CLAIMED, MAX_NAME, Summed, SumPath, SumRoot
+from pool.rewards.exact import fraction_text
 
 _STATEMENT: Final = (
     "format",
@@ -121,7 +122,7 @@ def _block(block: BlockProof) -> dict[str, Any]:
 
 
 def _own(own: Own) -> dict[str, Any]:
-    return {"weight": str(own.weight), "credit_msat": str(own.credit), "left_out": own.left_out}
+    return {"weight": fraction_text(own.weight), "credit_msat": str(own.credit), "left_out": own.left_out}
 
 
 def _leaf(leaf: Leaf) -> dict[str, Any]:

@@ -10,17 +10,21 @@ from typing import Any, Final, TypeVar
 
 from pool.errors import ProofError
 from pool.proof.merkle import HASH_BYTES
+from pool.rewards.exact import read_fraction
 
 MAX_TEXT: Final = 64 * 1024 * 1024
 """Characters of a document; ten thousand shares are two million."""
 MAX_ID: Final = (1 << 63) - 1
-MAX_FRACTION: Final = 8000
-"""Characters of an exact fraction; a window through several difficulties has some hundreds."""
+MAX_FRACTION: Final = 130_000
+"""Characters of an exact fraction; each difficulty that a window goes through has some forty."""
 _HALF: Final = 4300  # digits that Python reads and writes (sys.int_info)
 _DIGITS: Final = 20  # of a number in JSON: 63 bits have 19
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 _AMOUNT: Final = re.compile(r"0|[1-9][0-9]{0,18}")
-_FRACTION: Final = re.compile(rf"(?:0|[1-9][0-9]{{0,{_HALF - 1}}})(?:/[1-9][0-9]{{0,{_HALF - 1}}})?")
+_FRACTION: Final = re.compile(
+    rf"(?:0|[1-9][0-9]{{0,{_HALF - 1}}})(?:/[1-9][0-9]{{0,{_HALF - 1}}})?"
+    r"|0x[1-9a-f][0-9a-f]*/0x[1-9a-f][0-9a-f]*"
+)
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _MAX_TOKEN: Final = 127
 
@@ -114,10 +118,10 @@ def fraction(value: Any, where: str) -> Fraction:
     """An exact fraction, not negative, in its lowest terms."""
     if not isinstance(value, str) or len(value) > MAX_FRACTION or _FRACTION.fullmatch(value) is None:
         raise ProofError(f"{where} is no fraction")
-    found = Fraction(value)
-    if str(found) != value:
-        raise ProofError(f"{where} is not in its lowest terms")
-    return found
+    try:
+        return read_fraction(value)
+    except ValueError as error:
+        raise ProofError(f"{where} is not in its lowest terms") from error
 
 
 def token(value: Any, where: str, most: int = _MAX_TOKEN) -> str:

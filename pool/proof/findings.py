@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from fractions import Fraction
+from typing import Final
 
 import attrs
+
+_MOST_BITS: Final = 4_000
+"""Larger numbers are of no use written out."""
 
 
 class Kind(StrEnum):
@@ -42,8 +46,10 @@ def unproven(about: str, text: str) -> Finding:
 
 
 def decimal(value: Fraction, digits_: int = 12) -> str:
-    """An exact fraction as people read it: its decimals cut off."""
+    """An exact fraction as people read it: its decimals cut off, or just how large it is."""
     whole, rest = divmod(value.numerator, value.denominator)
+    if whole.bit_length() > _MOST_BITS:
+        return f"more than 2^{whole.bit_length() - 1}"
     digits = str(rest * 10**digits_ // value.denominator).rjust(digits_, "0").rstrip("0")
     return f"{whole}.{digits}" if digits else str(whole)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from payouts.money import Msat
+from pool.rewards.exact import fraction_text
 from pool.rewards.policy import RESERVED, Scheme
 from pool.rewards.pps import subsidy_at
 from pool.rewards.split import Division, check, divide
@@ -109,7 +110,7 @@ def _part(stake: Stake, part: Division) -> dict[str, object]:
             "last_id": window.last_id,
             "first_id": window.first_id,
             "full": window.full,
-            "score": str(stake.score),
-            "border": border and {"share_id": border.share_id, "part": str(border.part)},
+            "score": fraction_text(stake.score),
+            "border": border and {"share_id": border.share_id, "part": fraction_text(border.part)},
         },
     }

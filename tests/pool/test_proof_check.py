@@ -348,9 +348,9 @@ def test_without_an_earlier_block_it_is_not_proven_that_nothing_was_changed() ->
 
 
 def test_numbers_that_have_no_end_are_named_and_not_written_out() -> None:
-    endless = "9" * 4000
+    endless, huge = "9" * 3600, "0x" + "f" * 30_000
     for path in [("own", 0, "weight"), ("own", 1, "weight"), ("reward", "parts", 0, "window", "score")]:
-        for value in (endless, f"1/{endless}"):
+        for value in (endless, f"1/{endless}", f"{huge}/0x1", f"0x1/{huge}"):
             verdict = check_text(changed(text_of(STATEMENT), path, value, forged=True), GOOD.hash)
             assert not verdict.ok
             assert all(len(line) < 2 * len(endless) for line in verdict.lines())
