@@ -1,4 +1,4 @@
-"""The peer of the node's only channel is gone: nothing is promised that cannot be paid, nothing held is lost."""
+"""The peer of the node's only channel is gone: nothing is promised that cannot be paid, nothing is lost."""
 
 from __future__ import annotations
 
