@@ -57,6 +57,10 @@ class OwnerDesk:
         """The account's lasting withdraw link."""
         return self.access.card(account)
 
+    def is_told(self, account: str) -> bool:
+        """Whether the card's wallet is told of new balances."""
+        return self.access.is_told(account)
+
     def valid(self, account: str, rail: Rail) -> str | None:
         """Where the account is paid unasked now."""
         found = self.destinations.valid(account, rail, self.now_ms())

@@ -85,6 +85,11 @@ class AccessReader:
         ).fetchone()
         return None if row is None else Card(*row)
 
+    def is_told(self, account: str) -> bool:
+        """Whether the card's wallet has asked to be told of new balances (LUD-15)."""
+        row = self._connection.execute("SELECT 1 FROM notice WHERE account = ?", (account,)).fetchone()
+        return row is not None
+
     def card_number(self, account: str) -> int:
         """The number of the account's card, 0 when it has none."""
         card = self.card(account)

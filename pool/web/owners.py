@@ -82,6 +82,7 @@ class OwnerPages(Private):
             account,
             opened.base,
             card=None if card is None else card_code(self._facts, self._around.key, account, card.number),
+            is_told=desk.is_told(account),
             wallets=desk.wallets(account),
             valid={"lightning": desk.valid(account, "lightning"), "onchain": desk.valid(account, "onchain")},
             waiting=desk.waiting(account),

@@ -73,6 +73,7 @@ class Settings:
         account: whose.
         base: path of its page.
         card: its lasting withdraw link.
+        is_told: whether the card's wallet is told of new balances.
         wallets: that may log in.
         valid: where it is paid unasked, by rail.
         waiting: changes of that.
@@ -81,6 +82,7 @@ class Settings:
     account: str
     base: str = attrs.field(repr=False)
     card: Code | None
+    is_told: bool
     wallets: list[WalletKey]
     valid: dict[str, str | None]
     waiting: list[Destination]

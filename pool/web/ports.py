@@ -56,6 +56,10 @@ class OwnersDesk(Protocol):
         """The account's lasting withdraw link."""
         ...
 
+    def is_told(self, account: str) -> bool:
+        """Whether the card's wallet has asked to be told of new balances (LUD-15)."""
+        ...
+
     def valid(self, account: str, rail: Rail) -> str | None:
         """Where the account is paid unasked now."""
         ...

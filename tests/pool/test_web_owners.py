@@ -246,6 +246,20 @@ def test_wishes_cannot_be_filed_without_bound(running: Running) -> None:
     assert running.post(SETTINGS, do="no card").status == 303
 
 
+def test_an_owner_sees_that_the_cards_wallet_is_told_and_ends_it_with_the_card(running: Running) -> None:
+    running.post(SETTINGS, do="card")
+    assert "told of new balances" not in running.ask(SETTINGS).text
+    card = running.desk.access.card_number(NAME)
+    running.ledger.execute(
+        "INSERT INTO notice VALUES (?, ?, 'https://t0psecret.example/', 0, 0, 0)", (NAME, card)
+    )
+    page = running.ask(SETTINGS).text
+    assert "told of new balances" in page
+    assert "t0psecret" not in page
+    running.post(SETTINGS, do="card")
+    assert "told of new balances" not in running.ask(SETTINGS).text
+
+
 def from_(address: str) -> tuple[str, str]:
     return ("X-Forwarded-For", address)
 
