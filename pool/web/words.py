@@ -49,7 +49,12 @@ def often(probability: float) -> str:
         return "nearly all"
     if probability >= 0.095:
         return f"{round(probability * 100)} in 100"
-    return f"1 in {round(1 / probability):,}" if probability else "hardly any"
+    return f"1 in {_rounded(1 / probability):,}" if probability else "hardly any"
+
+
+def _rounded(value: float) -> int:
+    """Two digits of a great number: an estimate is not known any better."""
+    return round(value, 2 - len(str(int(value))))
 
 
 def difficulty(value: Decimal) -> str:

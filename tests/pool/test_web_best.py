@@ -116,7 +116,14 @@ def test_difficulties_are_told_in_few_digits(difficulty: float, text: str) -> No
 
 @pytest.mark.parametrize(
     ("probability", "text"),
-    [(0.999, "nearly all"), (0.43, "43 in 100"), (0.05, "1 in 20"), (4e-4, "1 in 2,500"), (0, "hardly any")],
+    [
+        (0.999, "nearly all"),
+        (0.43, "43 in 100"),
+        (0.05, "1 in 20"),
+        (4e-4, "1 in 2,500"),
+        (1 / 661_902, "1 in 660,000"),
+        (0, "hardly any"),
+    ],
 )
 def test_odds_are_told_as_people_count(probability: float, text: str) -> None:
     assert words.often(probability) == text
