@@ -54,7 +54,7 @@ def often(probability: float) -> str:
 
 def _rounded(value: float) -> int:
     """Two digits of a great number: an estimate is not known any better."""
-    return round(value, 2 - len(str(int(value))))
+    return round(round(value), 2 - len(str(int(value))))
 
 
 def difficulty(value: Decimal) -> str:
