@@ -89,6 +89,9 @@ CATALOGUE: Final[Mapping[str, Metric]] = {
     "sluice_active_accounts": Metric("gauge", "web", "Accounts with a share within ten minutes"),
     "sluice_active_workers": Metric("gauge", "web", "Machines with a share within ten minutes"),
     "sluice_newest_share_timestamp_seconds": Metric("gauge", "web", "When the newest share was found"),
+    "sluice_shares_kept": Metric("gauge", "web", "Shares that are in the log"),
+    "sluice_shares_archived": Metric("gauge", "web", "Shares that have left it for files"),
+    "sluice_archived_timestamp_seconds": Metric("gauge", "web", "When the newest archived share was found"),
     "sluice_commitment_timestamp_seconds": Metric(
         "gauge", "web", "When the book last wrote down what the next block fixes of the share log"
     ),

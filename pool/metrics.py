@@ -175,8 +175,11 @@ class StoreCollector(Collector):
             "sluice_hashrate_hps": {(): stats.hashrate.hps},
             "sluice_active_accounts": {(): stats.accounts},
             "sluice_active_workers": {(): stats.workers},
-            "sluice_newest_share_timestamp_seconds": {} if newest is None else {(): newest / 1000},
-            "sluice_commitment_timestamp_seconds": {} if fixed is None else {(): fixed / 1000},
+            "sluice_newest_share_timestamp_seconds": _seconds(newest),
+            "sluice_shares_kept": {(): stats.log.kept},
+            "sluice_shares_archived": {(): stats.log.archived},
+            "sluice_archived_timestamp_seconds": _seconds(stats.log.archived_ms),
+            "sluice_commitment_timestamp_seconds": _seconds(fixed),
             "sluice_round_effort_ratio": {(): stats.round_effort},
             "sluice_best_share_difficulty": _best(stats.best),
             "sluice_blocks": {(state,): blocks.get(state, 0) for state in BLOCK_STATES},
@@ -233,6 +236,11 @@ def _aggregated(balances: Mapping[str, int]) -> dict[str, int]:
         key = MINERS + name.rpartition(":")[2] if name.startswith(MINERS) else name
         sums[key] = sums.get(key, 0) + amount
     return sums
+
+
+def _seconds(time_ms: int | None) -> dict[tuple[str, ...], float]:
+    """A moment, where there was one."""
+    return {} if time_ms is None else {(): time_ms / 1000}
 
 
 def _of_payments(queries: Queries) -> dict[str, dict[tuple[str, ...], float]]:

@@ -191,6 +191,7 @@ def _glance(config: Config, queries: Queries) -> dict[str, Any]:
         "workers": pool.workers,
         "newest_share_ms": pool.newest_share_ms,
         "newest_share_ago": None if pool.newest_share_ms is None else words.ago(pool.newest_share_ms, now),
+        "share_log": attrs.asdict(pool.log),
         "blocks": queries.blocks_by_state(),
         "payments": {f"{way} {state}": n for (way, state), n in queries.payments_by_state().items()},
         "assets_msat": str(sum(v for k, v in balances.items() if k.startswith("assets:"))),
@@ -234,6 +235,7 @@ def _lines(known: dict[str, Any]) -> list[str]:
         f" {words.rate(known['hashrate_high_hps'])}), workers: {known['workers']}, "
         f"accounts: {known['accounts']} (last 10 minutes)",
         f"last share  {newest}",
+        f"share log   {_log_text(known['share_log'])}",
         f"this round  {words.percent(known['round_effort'])} of the work that a block takes",
         *_best_lines(known),
     ]
@@ -260,6 +262,13 @@ def _lines(known: dict[str, Any]) -> list[str]:
         lines.append("SENDING IS STOPPED: `sluice payouts list` says why, `sluice payouts resume` ends it")
         lines += [f"            {short(reason, LONG - 15)}" for reason in known["stops"]]
     return lines
+
+
+def _log_text(extent: dict[str, Any]) -> str:
+    archived = "none is archived"
+    if extent["archived"]:
+        archived = f"{extent['archived']:,} are archived, up to {time_text(extent['archived_ms'])} UTC"
+    return f"{extent['kept']:,} shares; {archived}"
 
 
 def _best_lines(known: dict[str, Any]) -> list[str]:

@@ -70,6 +70,32 @@ class Archive:
         return f"shares {self.first_id} to {self.last_id} ({FOLDER}/{self.file})"
 
 
+@attrs.frozen
+class Extent:
+    """How much of the share log is where.
+
+    Attributes:
+        kept: shares that are rows.
+        archived: shares that are in files.
+        files: how many files.
+        size: bytes of all files.
+        archived_ms: when the newest archived share was found, Unix milliseconds; None while there is none.
+    """
+
+    kept: int = 0
+    archived: int = 0
+    files: int = 0
+    size: int = 0
+    archived_ms: int | None = None
+
+
+EXTENT: Final = (
+    "SELECT (SELECT coalesce(max(id), 0) FROM share) - coalesce(max(last_id), 0), coalesce(sum(shares), 0),"
+    " count(*), coalesce(sum(bytes), 0), max(newest_ms) FROM archive"
+)
+"""A row of it makes an Extent; log ids have no gaps, so that no row need be counted."""
+
+
 @contextmanager
 def held(connection: sqlite3.Connection) -> Iterator[None]:
     """One moment of the file for several reads; within a transaction it is that one's."""

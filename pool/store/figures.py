@@ -10,6 +10,7 @@ import attrs
 
 from payouts.money import Msat
 from pool.store.activity import Hashrate
+from pool.store.archives import Extent
 from stratum.options import POOL
 from stratum.units import Target, difficulty_from_target
 
@@ -45,6 +46,7 @@ class Bests:
 
 
 _NO_BEST: Final = Bests()
+_NO_LOG: Final = Extent()
 
 
 def best_of(bests: Iterable[Bests]) -> Bests:
@@ -70,6 +72,7 @@ class PoolStats:
         round_effort: work since the last block that the pool found, in parts of a block's expected work.
         best: the best shares of everybody.
         best_odds: how probable a best share at least as good as this round's was; None without one.
+        log: how much of the share log is rows, and how much is archived.
     """
 
     hashrate: Hashrate
@@ -80,6 +83,7 @@ class PoolStats:
     round_effort: float
     best: Bests = _NO_BEST
     best_odds: float | None = None
+    log: Extent = _NO_LOG
 
 
 @attrs.frozen

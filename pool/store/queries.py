@@ -15,6 +15,7 @@ from pool.luck import best_odds
 from pool.rewards.fpps import Rate
 from pool.store import policies
 from pool.store.activity import Activity, Hashrate, Worker
+from pool.store.archives import EXTENT, Extent
 from pool.store.best import BestReader
 from pool.store.database import FILES, connect_to_read
 from pool.store.efforts import Efforts
@@ -65,13 +66,13 @@ class Queries:
         """The pool's figures now."""
         with self._lock:
             hashrate, hour, accounts, workers = self._rates(now_ms)
-            newest = self._rows("shares", "SELECT time_ms FROM share ORDER BY id DESC LIMIT 1")
-            newest_ms, work = newest[0][0] if newest else None, self._efforts.round()
+            newest_ms, work = self.newest_share_ms(), self._efforts.round()
             connection = self._connection("shares")
             best = Bests() if connection is None else BestReader(connection).pool()
             now = best.round
             odds = None if now is None else best_odds(work_from_target(now.target), work.hashes)
-            return PoolStats(hashrate, hour, accounts, workers, newest_ms, work.effort, best, odds)
+            log = Extent(*next(iter(self._rows("shares", EXTENT)), ()))
+            return PoolStats(hashrate, hour, accounts, workers, newest_ms, work.effort, best, odds, log)
 
     def account_hashrate(self, account: str, now_ms: int) -> tuple[Hashrate, Hashrate]:
         """An account's hashrate over the last ten minutes and over the last hour."""

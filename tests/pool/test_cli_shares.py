@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -14,9 +15,11 @@ import pytest
 from pool.archive_file import pack, unpack
 from pool.cli.common import now_ms
 from pool.errors import ConfigError
+from pool.metrics import exposition
 from pool.retention import DAY_MS
 from pool.store.archives import FOLDER, Archives
 from pool.store.database import connect, connect_to_read, sole_role
+from pool.store.queries import Queries
 from pool.store.shares import ShareStore
 from pool.verify import verify
 from stratum.ports import Share
@@ -75,8 +78,18 @@ def test_the_command_makes_whole_files_of_what_is_old_enough_and_they_are_listed
             65_537,
             MANY + 10 - 65_536,
         )
+        size = shares.execute("SELECT bytes FROM archive").fetchone()[0]
         ids = [record.id for record in Archives(shares).records(60_000, MANY)]
         assert ids == list(range(60_001, MANY + 1))
+
+    left, newest_ms = MANY + 10 - 65_536, done["archived"][0]["newest_ms"]
+    extent = {"kept": left, "archived": 65_536, "files": 1, "size": size, "archived_ms": newest_ms}
+    assert json_of(big, "status")["share_log"] == extent
+    assert f"share log   {left:,} shares; 65,536 are archived, up to " in text_of(big, "status")
+    figures = exposition(Queries(big), now_ms).decode()
+    assert f"sluice_shares_kept {left:.1f}\nsluice_shares_archived 65536.0\n" in re.sub(r"#.*\n", "", figures)
+    moments = re.findall(r"^sluice_archived_timestamp_seconds (.+)$", figures, re.MULTILINE)
+    assert list(map(float, moments)) == [newest_ms / 1000]
 
 
 def test_without_an_age_nothing_is_archived(tmp_path: Path) -> None:
