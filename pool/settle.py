@@ -213,8 +213,7 @@ class Settler:
             result = reward(claims, value, self._store.residual(pot), seen.found.height)
             noted = {**with_sums(memo(pot, result), result.division.credits), "height": seen.found.height}
             owed = self._owed_back(seen)
-            treasury = Msat(sum(cold))
-            return ledger.reward(seen.found.hash, n, result.division, noted, owed, treasury, pot)
+            return ledger.reward(seen.found.hash, n, result.division, noted, owed, Msat(sum(cold)), pot)
 
         after = attrs.evolve(seen, state=BlockState.IMMATURE, activations=n + 1, value=value)
         return self._change(before, after, entry)
