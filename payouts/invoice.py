@@ -14,11 +14,10 @@ from hashlib import sha256
 from typing import Final
 
 import attrs
-import bolt11
 from coincurve import PublicKey
 from coincurve.ecdsa import cdata_to_der, deserialize_recoverable, recoverable_convert
 
-from payouts import bech32
+from payouts import bech32, second_decoder
 from payouts.errors import InvoiceMalformed
 from payouts.money import Msat
 
@@ -240,7 +239,7 @@ def second_opinion(text: str, invoice: Invoice) -> bool:
         invoice: what ``decode`` made of it.
     """
     try:
-        other = bolt11.decode(text)
+        other = second_decoder.decode(text)
         expiry_s = other.expiry if other.expiry is not None else DEFAULT_EXPIRY_S
         return (other.payment_hash, other.amount_msat, other.date + expiry_s, other.payee) == (
             invoice.payment_hash,
