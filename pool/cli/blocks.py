@@ -37,6 +37,7 @@ from pool.config import Config
 from pool.errors import ChainError, PoolError, StoreError
 from pool.luck import luck
 from pool.store import database
+from pool.store.block_proofs import fixed_log
 from pool.store.blocks import early_credits, history
 from pool.store.shares import ShareStore
 from pool.store.submissions import Submissions
@@ -84,7 +85,7 @@ def blocks(context: click.Context, config_path: Path, as_json: bool, limit: int)
 @config_option
 @json_option
 def blocks_show(block_hash: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Show a block's life: what nodes said to it, each change of its state, which addresses it pays.
+    """Show a block's life: what nodes said to it, each change of its state, whom it pays, what it fixes.
 
     HASH is the whole hash, or its end as `sluice blocks` prints it.
     """
@@ -99,8 +100,10 @@ def blocks_show(block_hash: str, config_path: Path, as_json: bool) -> None:  # n
                 f"no block, or more than one, ends in {short(block_hash)}: `sluice blocks` lists them"
             )
         treasury = {each.address: each for each in TreasuryTable(ledger).find(addresses_of(shares, whole))}
+        fixed = fixed_log(ledger, whole)
         known: dict[str, object] = {
             "hash": whole,
+            "fixes": None if fixed is None else attrs.asdict(fixed),
             "answers": [attrs.asdict(each) for each in Submissions(shares).answers(whole)],
             "events": [attrs.asdict(each) for each in history(ledger, whole)],
             "credited_early": [
@@ -128,6 +131,9 @@ def _life(known: dict[str, object]) -> list[str]:
         index = pays["treasury_index"]
         whose = "the node's wallet" if index is None else f"the treasury, index {index}"
         lines.append(f"pays  {pays['address']} ({whose})")
+    fixes = cast(dict[str, object] | None, known["fixes"])
+    if fixes is not None:
+        lines.append(f"fixes shares 1 to {fixes['shares']} of the log, as {fixes['root']}")
     told = [
         (a["at_ms"], f"{a['node']} said {a['result']}") for a in cast(list[dict[str, str]], known["answers"])
     ]

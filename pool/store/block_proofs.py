@@ -118,6 +118,24 @@ class ProofTable:
         return KeptProof(block_hash, height, state, checked(header, coinbase, hashes), commitment_id)
 
 
+@attrs.frozen
+class FixedLog:
+    """What a block fixes of the share log.  Attributes: shares up to this log id, and the root, hex."""
+
+    shares: int
+    root: str
+
+
+def fixed_log(ledger: sqlite3.Connection, block_hash: str) -> FixedLog | None:
+    """What a found block fixes of the share log, None for nothing.  Args: ledger: to ``ledger.db``."""
+    row = ledger.execute(
+        "SELECT c.size, hex(c.root) FROM block_proof p JOIN commitment c ON c.id = p.commitment_id"
+        " WHERE p.hash = ?",
+        (block_hash,),
+    ).fetchone()
+    return None if row is None else FixedLog(row[0], row[1].lower())
+
+
 def file_of(shares: sqlite3.Connection, block_hash: str) -> str | None:
     """Name of a found block's file.  Args: shares: to ``shares.db``."""
     row = shares.execute("SELECT file FROM found WHERE hash = ?", (block_hash,)).fetchone()

@@ -11,7 +11,7 @@ import pytest
 from pool.chain.block import block_hash
 from pool.errors import PoolError
 from pool.store.database import connect
-from tests.pool.cli_tools import configure, invoke, run
+from tests.pool.cli_tools import configure, invoke, json_of, run, text_of
 from tests.pool.proven_pool import ProvenPool
 
 
@@ -32,6 +32,11 @@ def test_what_an_operator_makes_for_a_miner_is_proven_with_only_the_block(proven
     invoke(directory, "account", "statement", "anna", "--block", name[-12:], "-o", str(directory / "s.json"))
     said = run(directory, "verify", "s.json", "--block", "block.hex", status=0).stdout
     assert "everything that can be proven from this is proven" in said
+    shown = json_of(directory, "blocks", "show", name)
+    assert shown["fixes"]["shares"] == 3
+    assert f"fixes shares 1 to 3 of the log, as {shown['fixes']['root']}" in text_of(
+        directory, "blocks", "show", name
+    )
     receipt = invoke(directory, "account", "receipt", "anna").output
     (directory / "r.json").write_text(receipt)
     assert "share 3" in run(directory, "verify", "r.json", "--block", name, status=0).stdout
