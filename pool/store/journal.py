@@ -34,6 +34,8 @@ class StatementLine:
         balance_msat: that balance afterwards.
         owed_msat: all three balances together afterwards.
         key: of the entry.
+        policies: hashes of the policies that it was divided or paid by, oldest first, between blanks; of
+            rewards and of shares that were paid at once.
     """
 
     journal_id: int
@@ -46,6 +48,7 @@ class StatementLine:
     balance_msat: Msat
     owed_msat: Msat
     key: str
+    policies: str
 
 
 class JournalReader:
@@ -139,7 +142,11 @@ _STATEMENT: Final = """
             WHEN batch.id IS NOT NULL THEN 'B' || batch.id ELSE '' END,
         coalesce(block.hash, payment.payment_hash, batch.txid, ''),
         substr(m.account, 1 + length(rtrim(m.account, 'abcdefghijklmnopqrstuvwxyz'))),
-        m.amount, m.balance, m.owed, j.key
+        m.amount, m.balance, m.owed, j.key,
+        coalesce(
+            (SELECT group_concat(json_extract(value, '$.policy_hash'), ' ')
+                FROM json_each(j.memo, '$.parts')),
+            json_extract(j.memo, '$.policy_hash'), '')
     FROM moved m JOIN journal j ON j.id = m.journal_id
     LEFT JOIN block ON block.hash = json_extract(j.memo, '$.block')
     LEFT JOIN payment ON payment.id = json_extract(j.memo, '$.payment')

@@ -6,7 +6,7 @@ from payouts.money import Msat
 from pool import ledger
 from pool.store.audit import Audit
 from pool.store.journal import JournalReader
-from tests.pool.test_settle import HASH, NOW_MS, Pool
+from tests.pool.test_settle import HASH, NOW_MS, POLICY, Pool
 from tests.pool.test_verify import pool
 
 __all__ = ["pool"]  # a fixture: books with blocks, an orphan, payments, batches and deposits
@@ -63,3 +63,10 @@ def test_entries_read_as_one_stream_are_those_that_the_audit_reads(pool: Pool) -
     reader = JournalReader(pool.books)
     assert list(reader.entries()) == list(Audit(pool.shares, pool.books).entries())
     assert reader.first_ms() == NOW_MS
+
+
+def test_a_credit_names_the_policy_that_it_was_made_under_and_nothing_else_names_one(pool: Pool) -> None:
+    pool.see(2, HASH)
+    named = {(line.kind, line.policies) for line in JournalReader(pool.books).statement("ann")}
+    assert ("reward", POLICY.hash) in named
+    assert {policies for kind, policies in named if kind != "reward"} == {""}
