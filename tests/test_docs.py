@@ -27,7 +27,7 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
-WITHOUT_A_NODE = {"init", "status", "blocks", "account", "ledger", "payouts", "treasury"}
+WITHOUT_A_NODE = {"init", "status", "blocks", "account", "ledger", "payouts", "shares", "treasury"}
 """Commands that a document's reader can run where neither node nor pool is running."""
 
 
