@@ -276,10 +276,9 @@ def _best_lines(known: dict[str, Any]) -> list[str]:
         return []
     lines = [f"best share  {best_text(known['best_share'])}"]
     if known["best_share_of_round"] is not None:
+        lines.append(f"  in round  {best_text(known['best_share_of_round'])}")
         odds = words.often(known["best_share_of_round_odds"])
-        lines.append(
-            f"  this round {best_text(known['best_share_of_round'])}; {odds} rounds as long have one so good"
-        )
+        lines.append(f"            {odds} rounds as long as this one have so good a share")
     return lines
 
 

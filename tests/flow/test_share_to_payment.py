@@ -33,6 +33,7 @@ from pool.rewards.policy import Policy, Scheme
 from pool.settle import Settler
 from pool.sharelog import ShareLog
 from pool.statements import Made, receipt_of, statement_of
+from pool.store.best import BestReader
 from pool.store.blocks import BlockState
 from pool.store.claims import ClaimReader
 from pool.store.database import connect, connect_to_read
@@ -257,6 +258,11 @@ def test_one_share_becomes_one_paid_invoice_and_the_audit_agrees(house: House) -
     assert house.chain.tip.hash == block_hash
     rows = house.shares.execute("SELECT account, worker FROM share ORDER BY id").fetchall()
     assert rows == [("bravo", "rig"), ("alpha", "rig")]
+    best = {name: BestReader(house.shares).workers(name)["rig"].ever for name in ("alpha", "bravo")}
+    assert best["alpha"] is not None
+    assert best["bravo"] is not None
+    assert best["alpha"].hash == block_hash
+    assert NETWORK < best["bravo"].target <= SHARE
     paid_to = result_of(house.node.block_outputs(block_hash))[0]
     assert (paid_to.script, paid_to.value) == (SCRIPTS[0], COINBASE_MSAT // 1000)
 

@@ -13,6 +13,7 @@ from pool.store.shares import Found, ShareStore
 from pool.web import words
 from stratum.ports import Share
 from stratum.units import DIFFICULTY_1_TARGET, Height, Target, work_from_target
+from tests.pool.cli_tools import configure, json_of, text_of
 from tests.pool.test_store_queries import ADDRESS, NOW_MS
 from tests.pool.test_web_site import fits, outline
 from tests.pool.web_site import NAME, SECRET, Running
@@ -127,3 +128,17 @@ def test_difficulties_are_told_in_few_digits(difficulty: float, text: str) -> No
 )
 def test_odds_are_told_as_people_count(probability: float, text: str) -> None:
     assert words.often(probability) == text
+
+
+def test_commands_show_it_to_the_operator(running: Running, tmp_path: Path) -> None:
+    configure(tmp_path)
+    status = text_of(tmp_path, "status")
+    assert "best share  3.21 T of bcrt1qw5…7kygt080.garage, 2027-01-15 07:59:00 UTC" in status
+    assert "  in round  12.3 M of bcrt1qw5…7kygt080.cellar, 2027-01-15 07:59:00 UTC" in status
+    assert "23 in 100 rounds as long as this one" in status
+    shown = text_of(tmp_path, "account", "show", ADDRESS)
+    assert "garage  3.21 T      2027-01-15 07:59:00  5.00 M" in shown
+    account = json_of(tmp_path, "account", "show", ADDRESS)
+    assert account["workers"]["cellar"]["best_share"] == account["best_share_of_round"]
+    assert account["best_share"]["worker"] == "garage"
+    assert json_of(tmp_path, "status")["best_share"] == account["best_share"]
