@@ -22,6 +22,8 @@ from pool.config import Config, LightningConfig, parse
 from pool.errors import ConfigError
 from pool.lightning import credential_objection, lightning_node
 from tests.payouts.invoices import invoice, preimage
+from tests.payouts.lightning.electrum_daemon import PASSWORD as RPC_PASSWORD
+from tests.payouts.lightning.electrum_daemon import Electrum
 from tests.payouts.lightning.simulator import HASH, Simulator, listening
 from tests.payouts.lightning.test_cln import RUNE, Cln
 from tests.payouts.lightning.test_lnd import MACAROON, Lnd
@@ -63,14 +65,17 @@ SIMULATORS: list[tuple[type[Simulator], dict[str, Any]]] = [
     (Lnd, {"kind": "lnd"}),
     (Cln, {"kind": "cln", "rune": RUNE}),
     (Phoenixd, {"kind": "phoenixd", "password": PASSWORD}),
+    (Electrum, {"user": "user", "password": RPC_PASSWORD}),
 ]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize(("simulated", "keys"), SIMULATORS)
-def test_a_node_made_from_its_section_pays(
-    simulated: type[Simulator], keys: dict[str, Any], tmp_path: Path
+def test_a_node_made_from_its_section_pays_by_number_or_name(
+    simulated: type[Simulator], keys: dict[str, Any], host: str, tmp_path: Path
 ) -> None:
     port, url = listening(simulated())
+    url = url.replace("127.0.0.1", host)
     config = lnd_section(tmp_path, url=url) if keys["kind"] == "lnd" else section(url=url, **keys)
     outcome = run(lightning_node(config, reactor).pay(invoice(1), HASH, Msat(15_000)))
     assert outcome == PaySettled(preimage(1), Msat(3))
