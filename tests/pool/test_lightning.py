@@ -76,7 +76,7 @@ def test_a_node_made_from_its_section_pays_by_number_or_name(
 ) -> None:
     port, url = listening(simulated())
     url = url.replace("127.0.0.1", host)
-    config = lnd_section(tmp_path, url=url) if keys["kind"] == "lnd" else section(url=url, **keys)
+    config = lnd_section(tmp_path, url=url) if keys.get("kind") == "lnd" else section(url=url, **keys)
     outcome = run(lightning_node(config, reactor).pay(invoice(1), HASH, Msat(15_000)))
     assert outcome == PaySettled(preimage(1), Msat(3))
     port.stopListening()
