@@ -141,7 +141,7 @@ SHARES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SHARES, st.integers(1, 4))
 def test_the_table_has_what_a_walk_over_all_shares_finds(
     tmp_path_factory: pytest.TempPathFactory, log: Sequence[tuple[int, str, int, str]], size: int
