@@ -6,7 +6,7 @@ left is rejected when our own node refuses it, and its money is free again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -18,10 +18,10 @@ from twisted.python.failure import Failure
 from payouts.errors import NodeUnavailable
 from payouts.money import Sat
 from payouts.onchain.policy import Violation, checked
-from payouts.onchain.wallet import NotEnough, Wallet
+from payouts.onchain.wallet import Draft, NotEnough, Wallet
 from payouts.planner import BatchPolicy, plan_batch
 from payouts.ports import Book
-from payouts.values import Batch, BatchState, NotTaken
+from payouts.values import Batch, BatchState, NotTaken, Output
 
 
 @attrs.frozen
@@ -155,10 +155,10 @@ class Batcher:
     async def _make(self) -> bool:
         """Plan, sign, check, write down, send; False when it should be tried again soon."""
         policy = await self._policy()
-        planned = plan_batch(self._book.payable_onchain(policy.threshold, self._now_ms()), policy)
-        if not planned:
+        due = plan_batch(self._book.payable_onchain(policy.threshold, self._now_ms()), policy)
+        if not due:
             return True
-        draft = await self._wallet.fund_and_sign(planned, policy.fee_rate_msat_vb)
+        planned, draft = await self._fund(due, policy.fee_rate_msat_vb)
         if self._loop is not None and not self._running:
             return False  # stopped meanwhile: the book may be closed
         if isinstance(draft, NotEnough):
@@ -173,11 +173,33 @@ class Batcher:
         if isinstance(taken, NotTaken):  # a balance changed meanwhile: plan anew; the locks go next round
             self.log.info("A batch was not taken: {reason}", reason=taken.reason)
             return False
-        self.log.info("Batch {batch} was signed", batch=taken, txid=batch.txid, outputs=len(batch.outputs))
+        self.log.info(
+            "Batch {batch} was signed: {outputs} accounts, {waiting} wait for spendable money",
+            batch=taken,
+            txid=batch.txid,
+            outputs=len(planned),
+            waiting=len(due) - len(planned),
+        )
         for each in self._book.open_batches():
             if each.batch_id == taken:
                 await self._further(each)
         return True
+
+    async def _fund(
+        self, due: Sequence[Output], fee_rate_msat_vb: int
+    ) -> tuple[Sequence[Output], Draft | NotEnough]:
+        """Sign for all who are due, or else without the largest few: one of them must not hold up the others.
+
+        Returns:
+            Who is paid, and what the wallet made of it; NotEnough: it is too little even for the smallest.
+        """
+        skipped, step = 0, 1
+        while True:
+            draft = await self._wallet.fund_and_sign(due[skipped:], fee_rate_msat_vb)
+            if not isinstance(draft, NotEnough) or skipped == len(due) - 1:
+                return due[skipped:], draft
+            # in growing steps: each try is a call of the wallet, and there may be hundreds who are due
+            skipped, step = min(skipped + step, len(due) - 1), 2 * step
 
     async def _policy(self) -> BatchPolicy:
         options = self._options

@@ -20,6 +20,11 @@ CHANGE = "bcrt1qchange"
 OPTIONS = BatcherOptions(threshold=Sat(50_000), fee_rate_msat_vb=2000, confirmations=3, interval_s=600)
 
 
+def address(number: int) -> str:
+    """One of many; the fake book takes any."""
+    return f"bcrt1q{number:038x}"
+
+
 @attrs.define
 class FakeWallet:
     """A wallet whose transactions are numbered; the network is a dictionary of depths."""
@@ -29,6 +34,7 @@ class FakeWallet:
     fee: int = 300
     refusal: str | None = None
     steals: bool = False
+    tries: int = 0
     made: dict[str, Draft] = attrs.Factory(dict)  # raw -> draft
     network: dict[str, int] = attrs.Factory(dict)  # txid -> depth
     broadcasts: list[str] = attrs.Factory(list)
@@ -44,6 +50,7 @@ class FakeWallet:
 
     async def fund_and_sign(self, outputs: Sequence[Output], fee_rate_msat_vb: int) -> Draft | NotEnough:
         self._reached()
+        self.tries += 1
         total = sum(o.amount for o in outputs)
         if total + self.fee > self.spendable:
             return NotEnough("the wallet's spendable balance is too small")
@@ -135,13 +142,39 @@ def test_nobody_due_means_no_transaction(house: House) -> None:
 
 
 def test_too_little_spendable_money_waits(house: House) -> None:
-    house.wallet.spendable = 100_000
+    house.wallet.spendable = 60_000
     batcher = house.batcher()
     house.look(batcher)
     assert house.book.batches == {}
     house.wallet.spendable = 200_000
     house.look(batcher)
     assert house.state() is BatchState.BROADCAST
+
+
+def test_who_has_most_waits_when_there_is_too_little_for_all_and_the_others_are_paid(house: House) -> None:
+    house.wallet.spendable = 100_000
+    batcher = house.batcher()
+    house.look(batcher)
+    assert house.book.balances == {ADDRESS_A: 70_000_500, ADDRESS_B: 0, "alice": 10**9}
+    house.wallet.bury(3)
+    house.look(batcher)
+    house.wallet.spendable = 200_000
+    house.time.clock.advance(OPTIONS.interval_s)
+    house.look(batcher)
+    assert house.book.balances[ADDRESS_A] == 500
+    assert house.wallet.paid_out() == 130_000
+
+
+@pytest.mark.parametrize("enough_for", range(13))
+def test_of_many_the_smallest_are_paid_in_few_tries(house: House, enough_for: int) -> None:
+    amounts = [50_000 + 1_000 * n for n in range(12)]
+    house.book = FakeBook.with_balances({address(n): 1_000 * amount for n, amount in enumerate(amounts)})
+    house.wallet.spendable = sum(amounts[:enough_for]) + house.wallet.fee
+    house.look()
+    paid = [amount for n, amount in enumerate(amounts) if not house.book.balances[address(n)]]
+    assert paid == amounts[: len(paid)]
+    assert bool(paid) is bool(enough_for)
+    assert house.wallet.tries <= 5
 
 
 def test_what_is_not_in_the_mempool_any_more_is_sent_again_with_the_same_bytes(house: House) -> None:
