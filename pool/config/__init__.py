@@ -48,6 +48,9 @@ __all__ = [
     "parse",
 ]
 
+COINBASE_MATURITY = 100
+"""Consensus: confirmations before a coinbase can be spent."""
+
 
 class WebConfig(Section):
     """[web]: the site."""
@@ -84,6 +87,16 @@ class Config(Section):
     web: WebConfig = WebConfig()
     metrics: MetricsConfig = MetricsConfig()
     store: StoreConfig = StoreConfig()
+
+    @model_validator(mode="after")
+    def _coinbases_mature(self) -> Config:
+        confirmations = self.rewards.maturity_confirmations
+        if self.node.network != "regtest" and confirmations < COINBASE_MATURITY:
+            raise ValueError(
+                f"rewards.maturity_confirmations = {confirmations}: nobody can spend a coinbase before"
+                f" {COINBASE_MATURITY}; to lend miners your own money until then, see credit_confirmations"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ports_have_schemes_of_their_own(self) -> Config:

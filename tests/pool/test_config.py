@@ -136,3 +136,13 @@ def test_ports_are_told_apart_by_the_key_they_stand_under() -> None:
         ("stratum.port[0].endpoint", "tcp:3"),
     ]
     assert [port.start_difficulty for _, port in ports] == [None, None, 500000]
+
+
+def test_what_consensus_does_not_let_anyone_spend_is_not_called_mature() -> None:
+    rewards = {"maturity_confirmations": 99}
+    with pytest.raises(ConfigError, match="before 100; to lend miners your own money until then"):
+        parse({"rewards": rewards}, "test")
+    assert (
+        parse({"rewards": rewards, "node": {"network": "regtest"}}, "test").rewards.maturity_confirmations
+        == 99
+    )
