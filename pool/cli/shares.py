@@ -69,8 +69,7 @@ def shares_archive(
             " many days shares may leave the log"
         )
     if background:
-        os.setpgrp()  # Ctrl-C is the supervisor's, which ends us
-        os.nice(NICE)
+        _step_back()
     directory = config.store.directory
     try:
         with _reading(directory) as (shares, books), database.sole_role(directory, LOCK):
@@ -90,6 +89,13 @@ def shares_archive(
         print_json(_document(planned, files, done))
     elif not background:
         _say(planned, files if dry_run else [], days)
+
+
+def _step_back() -> None:
+    """Be no trouble to whatever else runs here."""
+    if os.getpgrp() != os.getpid():  # a service of systemd's leads its group already, and may not ask
+        os.setpgrp()  # Ctrl-C is the supervisor's, which ends us
+    os.nice(NICE)
 
 
 @contextmanager

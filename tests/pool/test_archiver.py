@@ -32,6 +32,7 @@ from pool.archiver import (
 from pool.errors import ArchiveError, StoreBusy
 from pool.rewards.recount import recount
 from pool.shares import cut, weights
+from pool.store import schema, schema_archive
 from pool.store.archives import FOLDER, Archives
 from pool.store.archiving import ArchivingStore, newest_before
 from pool.store.audit import Audit
@@ -363,3 +364,27 @@ def test_the_newest_share_before_a_moment_is_found_in_what_is_left_of_the_log(lo
         assert [newest_before(shares, 1000 + n) for n in (1, 9, 10, 15, 21, 99)] == [8, 8, 9, 14, 20, 20]
     with closing(connect(log / "other", "shares")) as empty:
         assert newest_before(empty, 5) == 0
+
+
+def test_a_log_of_an_older_release_keeps_its_blocks_and_their_numbers(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "shares.db", isolation_level=None)) as old:
+        for script in schema.SHARES[: schema.SHARES.index(schema_archive.STEP)]:
+            old.executescript(script)
+        old.execute(f"PRAGMA user_version = {schema.SHARES.index(schema_archive.STEP)}")
+        target = (MAX_TARGET).to_bytes(32, "big")
+        old.execute("INSERT INTO target (id, target) VALUES (1, ?)", (target,))
+        for number in range(1, 10):
+            old.execute(
+                "INSERT INTO share VALUES (?, 'ann', 'w', 1, ?, 9, 5, 0, '1', 'pool')", (number, NBITS[0])
+            )
+        values = "('ab', 'cd', 9, 3, 'ann', 'w', 'bcrt1q', 5, 'file', 'prop')"
+        columns = "hash, prev_hash, height, share_id, account, worker, address, found_ms, file, pot"
+        old.execute(f"INSERT INTO found ({columns}) VALUES {values}")  # noqa: S608
+        before = old.execute(f"SELECT id, {columns} FROM found").fetchall()  # noqa: S608
+    with closing(connect(tmp_path, "shares")) as connection:
+        assert connection.execute(f"SELECT id, {columns} FROM found").fetchall() == before  # noqa: S608
+        list(archiver(connection, tmp_path).run(8))
+        assert connection.execute("SELECT min(id) FROM share").fetchone() == (9,)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        ShareStore(connection, 0).write_without_share(block(5, "pool"))
+        assert connection.execute("SELECT max(id) FROM found").fetchone() == (2,)

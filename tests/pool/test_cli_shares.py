@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pool.archive_file import pack, unpack
+from pool.archiver import Archiver, due
+from pool.cli import shares as shares_cli
 from pool.cli.common import now_ms
 from pool.errors import ConfigError
 from pool.metrics import exposition
@@ -28,22 +31,24 @@ from tests.pool.cli_tools import CONFIG, complaint, configure, invoke, json_of, 
 from tests.pool.test_retention import archive
 from tests.pool.test_settle import HASH, NBITS, NOW_MS, SCRIPT, FakeChain, Pool, fill_shares, share
 
-MANY = 70_000
-NAME = "shares-000000000001-000000065536.xz"
+MANY = 5_000
+PER_FILE = 4_096  # a sixteenth of what it is: it takes a sixteenth of the time
+NAME = "shares-000000000001-000000004096.xz"
 
 
-@pytest.fixture(scope="module")
-def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file's worth of shares from a year ago, some of today, and what the command says to them."""
-    directory = tmp_path_factory.mktemp("big")
+@pytest.fixture
+def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file's worth of shares from a year ago, and some of today."""
+    directory = tmp_path
+    monkeypatch.setattr(shares_cli, "due", partial(due, ids_per_file=PER_FILE))
+    monkeypatch.setattr(shares_cli, "Archiver", partial(Archiver, ids_per_file=PER_FILE))
     configure(directory, CONFIG + "archive_after_days = 300\n")
     old_ms = now_ms() - 365 * DAY_MS
     for name in ("ledger", "inbox"):
         connect(directory, name).close()
     with closing(connect(directory, "shares")) as connection:
         store = ShareStore(connection, 0)
-        for first in range(0, MANY, 10_000):
-            store.write([old_share(number, old_ms) for number in range(first, first + 10_000)], {})
+        store.write([old_share(number, old_ms) for number in range(MANY)], {})
         store.write([old_share(number, now_ms()) for number in range(10)], {})
     return directory
 
@@ -57,14 +62,14 @@ def test_the_command_makes_whole_files_of_what_is_old_enough_and_they_are_listed
 ) -> None:
     assert text_of(big, "shares", "list") == "No share has been archived.\n"
     dry = text_of(big, "shares", "archive", "--dry-run")
-    assert dry.splitlines()[0] == "due: shares 1 to 65536"
+    assert dry.splitlines()[0] == f"due: shares 1 to {PER_FILE}"
     assert not (big / FOLDER).exists()
     assert json_of(big, "shares", "archive", "--older-than", "400")["archived"] == []
     with sole_role(big, "archive"):
         assert "it is left to that one" in text_of(big, "shares", "archive")
         assert json_of(big, "shares", "archive") == {"archived": [], "busy": True, "due": []}
     done = json_of(big, "shares", "archive")
-    assert [(each["file"], each["shares"]) for each in done["archived"]] == [(NAME, 65_536)]
+    assert [(each["file"], each["shares"]) for each in done["archived"]] == [(NAME, PER_FILE)]
     assert (done["kept_from"], done["kept_for"]) == (MANY + 1, None)
     assert json_of(big, "shares", "list") == done["archived"]
     assert json_of(big, "shares", "archive")["archived"] == []
@@ -75,19 +80,19 @@ def test_the_command_makes_whole_files_of_what_is_old_enough_and_they_are_listed
     assert text_of(big, "shares", "verify") == "files checked: 1, wrong: 0\n"
     with closing(connect_to_read(big, "shares")) as shares:
         assert shares.execute("SELECT min(id), count(*) FROM share").fetchone() == (
-            65_537,
-            MANY + 10 - 65_536,
+            PER_FILE + 1,
+            MANY + 10 - PER_FILE,
         )
         size = shares.execute("SELECT bytes FROM archive").fetchone()[0]
-        ids = [record.id for record in Archives(shares).records(60_000, MANY)]
-        assert ids == list(range(60_001, MANY + 1))
+        ids = [record.id for record in Archives(shares).records(4_000, MANY)]
+        assert ids == list(range(4_001, MANY + 1))
 
-    left, newest_ms = MANY + 10 - 65_536, done["archived"][0]["newest_ms"]
-    extent = {"kept": left, "archived": 65_536, "files": 1, "size": size, "archived_ms": newest_ms}
+    left, newest_ms = MANY + 10 - PER_FILE, done["archived"][0]["newest_ms"]
+    extent = {"kept": left, "archived": PER_FILE, "files": 1, "size": size, "archived_ms": newest_ms}
     assert json_of(big, "status")["share_log"] == extent
-    assert f"share log   {left:,} shares; 65,536 are archived, up to " in text_of(big, "status")
+    assert f"share log   {left:,} shares; 4,096 are archived, up to " in text_of(big, "status")
     figures = exposition(Queries(big), now_ms).decode()
-    assert f"sluice_shares_kept {left:.1f}\nsluice_shares_archived 65536.0\n" in re.sub(r"#.*\n", "", figures)
+    assert f"sluice_shares_kept {left:.1f}\nsluice_shares_archived 4096.0\n" in re.sub(r"#.*\n", "", figures)
     moments = re.findall(r"^sluice_archived_timestamp_seconds (.+)$", figures, re.MULTILINE)
     assert list(map(float, moments)) == [newest_ms / 1000]
 
@@ -98,6 +103,24 @@ def test_without_an_age_nothing_is_archived(tmp_path: Path) -> None:
         invoke(tmp_path, "shares", "archive")
     line = complaint(tmp_path, "shares", "archive", "--older-than", "3", status=1)
     assert line.endswith("shares.db is not there yet: `sluice run` makes it")
+
+
+def test_in_the_background_it_steps_back_and_says_nothing_where_there_is_nothing_to_say(
+    tmp_path: Path,
+) -> None:
+    configure(tmp_path, CONFIG + "archive_after_days = 1\n")
+    for name in ("ledger", "inbox", "shares"):
+        connect(tmp_path, name).close()
+    done = subprocess.run(
+        [sys.executable, "-m", "pool", "shares", "archive", "--background"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # as systemd starts it
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.fixture
