@@ -18,7 +18,7 @@ from payouts.money import Msat, to_msat
 from pool import ledger
 from pool.chain.node import ChainInfo, ChainUnavailable, CoinbaseOutput, HeaderInfo
 from pool.chain.persistence import Trouble
-from pool.errors import ChainError, LedgerError
+from pool.errors import ArchiveError, ChainError, LedgerError
 from pool.fixed_sums import with_sums
 from pool.rewards.policy import Term, policy_of
 from pool.rewards.reward import memo, reward
@@ -153,7 +153,7 @@ class Settler:
                 self._trouble.failed(error)
                 whole = False
                 break
-            except ChainError as error:
+            except (ArchiveError, ChainError) as error:
                 whole = False
                 self._log.error(
                     "Block {hash} was not settled: {error}", hash=block.found.hash, error=str(error)

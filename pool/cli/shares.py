@@ -28,6 +28,7 @@ from pool.retention import DAY_MS, Plan, open_blocks, plan
 from pool.store import database
 from pool.store.archives import FOLDER, Archive, Archives
 from pool.store.archiving import ArchivingStore, newest_before
+from pool.store.chunk_sums import ChunkSums
 from pool.store.ledger import LedgerStore
 from pool.store.windows import ShareWindows
 
@@ -111,7 +112,8 @@ def _plan(
     shares: sqlite3.Connection, books: sqlite3.Connection, days: int
 ) -> tuple[Plan, list[tuple[int, int]]]:
     """What may go, and which files that makes."""
-    ledger, log, now = LedgerStore(books), ShareWindows(shares), now_ms()
+    # the sums that the book keeps save reading twice the window again; what is wrong here costs time only
+    ledger, log, now = LedgerStore(books), ShareWindows(shares, ChunkSums(books)), now_ms()
     until, old_id = log.archives.until(), newest_before(shares, now - days * DAY_MS)
     if not due(until, old_id):
         return Plan(old_id, None), []  # windows need not be looked at

@@ -202,3 +202,22 @@ def test_a_block_is_divided_the_same_with_all_archived_that_may_go_and_with_all_
                 assert first == Archives(made.shares).until() + 1
             assert verify(made.shares, made.books).differences == ()
     assert balances[0] == balances[1] == balances[2]
+
+
+def test_a_block_waits_for_a_file_that_its_window_needs_and_keeps_no_other_block_waiting(pool: Pool) -> None:
+    pool.step()
+    fill_shares(pool.shares)
+    archive(pool, 12)  # against all reason: the window of the block is in the third file
+    write(pool, 1)
+    ShareStore(pool.shares, 0).write(
+        [share("zoe", block_hash=OTHER, pot="solo")], {OTHER: found(OTHER, "zoe", pot="solo")}
+    )
+    file = pool.directory / FOLDER / "shares-000000000009-000000000012.xz"
+    away = file.rename(file.with_suffix(".away"))
+    pool.chain.confirmations[HASH] = 1
+    assert pool.see(1, OTHER) == [("submitted", "immature")]
+    assert pool.step() == []
+    away.rename(file)
+    assert pool.step() == [("submitted", "immature")]
+    assert pool.of("bob", "immature") * 3 == pool.of("ann", "immature")
+    pool.verified()
