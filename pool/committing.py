@@ -9,9 +9,9 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from pool.logtree import TILE, GrowingTree
+from pool.logtree import TILE, GrowingTree, Tile
 from pool.proof.commitment import Commitment
-from pool.store.log_tree import LeafReader, LogTable, Tile
+from pool.store.log_tree import LeafReader, LogTable
 
 SLICE: Final = 512
 """Shares that are hashed at once: some 3 ms."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from pool.proof.merkle import EMPTY, Frontier, extend, root, root_of
-from pool.proof.record import ShareRecord
-from pool.store.log_tree import Tile, leaves
+from pool.proof.merkle import EMPTY, VOID, Frontier, extend, root, root_of
+from pool.proof.record import ShareRecord, leaf
 
 TILE_LEVEL: Final = 12
 GROUP_LEVEL: Final = 6
@@ -17,6 +16,33 @@ TILE: Final = 1 << TILE_LEVEL
 GROUP: Final = 1 << GROUP_LEVEL
 """Leaves below each node that a tile keeps: what a proof has to hash again."""
 _GROUPS: Final = TILE // GROUP
+
+
+class Tile(NamedTuple):
+    """A complete subtree of 4,096 leaves.  Attributes: its number, its root, its 64 nodes in a row."""
+
+    n: int
+    root: bytes
+    nodes: bytes
+
+
+def leaves(records: Iterable[ShareRecord], first_id: int, last_id: int) -> list[bytes]:
+    """The leaf hashes of an id range, with the void leaf for each id that no share has.
+
+    Args:
+        records: the shares of the range, oldest first.
+        first_id: of the range.
+        last_id: of the range.
+    """
+    found: list[bytes] = []
+    expected = first_id
+    for record in records:
+        if record[0] != expected:  # not in a healthy log: ids have no gaps
+            found += [VOID] * (record[0] - expected)
+            expected = record[0]
+        found.append(leaf(record))
+        expected += 1
+    return found + [VOID] * (last_id + 1 - expected)
 
 
 class Records(Protocol):

@@ -22,6 +22,7 @@ from pool.proof.document import text_of
 from pool.proof.record import ShareRecord
 from pool.proof.statement import MOST_SHARES
 from pool.store.archives import Archives
+from pool.store.audit import Audit
 from pool.store.block_proofs import KeptProof, ProofTable
 from pool.store.blocks import Block, BlockState
 from pool.store.database import connect_to_read
@@ -90,11 +91,8 @@ def _opened(directory: Path) -> Iterator[_Files]:
     with (
         closing(connect_to_read(directory, "shares")) as shares,
         closing(connect_to_read(directory, "ledger")) as books,
+        Audit(shares, books).snapshot(),
     ):
-        # the books first: all that they speak of is in the share log then
-        for connection in (books, shares):
-            connection.execute("BEGIN")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         yield _Files(shares, books)
 
 

@@ -11,13 +11,13 @@ import attrs
 
 from pool.block_proofs import fixed_by
 from pool.errors import ArchiveError, ProofError
-from pool.logtree import GROUP, TILE
+from pool.logtree import GROUP, TILE, leaves
 from pool.proof.blockproof import holds
 from pool.proof.commitment import Commitment
 from pool.proof.merkle import VOID, Frontier, extend, root, root_of
 from pool.store.archives import Archives
 from pool.store.block_proofs import KeptProof, ProofTable
-from pool.store.log_tree import Kept, LogTable, leaves
+from pool.store.log_tree import Kept, LogTable
 
 _GROUPS: Final = TILE // GROUP
 

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import attrs
 
 from pool.ledger import GENESIS
+from pool.logtree import Tile, leaves
 from pool.proof.commitment import MAGIC, Adopted, Commitment, policies_of, read
-from pool.proof.merkle import HASH_BYTES, VOID
-from pool.proof.record import ShareRecord, leaf
+from pool.proof.merkle import HASH_BYTES
+from pool.proof.record import ShareRecord
 from pool.store import policies
 from pool.store.archives import Archives
 from pool.store.database import begin_now, transaction
 
 PRUNED_AT_ONCE: Final = 200
 """Commitments that are dropped with a new one: after a long stop there are many."""
-
-
-class Tile(NamedTuple):
-    """A complete subtree of 4,096 leaves.  Attributes: its number, its root, its 64 nodes in a row."""
-
-    n: int
-    root: bytes
-    nodes: bytes
 
 
 class LeafReader:
@@ -62,25 +55,6 @@ class LeafReader:
         # rows as they come: this goes over every share there is, and records of them would cost a tenth more
         rows = self._archives.rows(first_id - 1, last_id)
         return leaves(cast(Iterator[ShareRecord], rows), first_id, last_id)
-
-
-def leaves(records: Iterable[ShareRecord], first_id: int, last_id: int) -> list[bytes]:
-    """The leaf hashes of an id range, with the void leaf for each id that no share has.
-
-    Args:
-        records: the shares of the range, oldest first.
-        first_id: of the range.
-        last_id: of the range.
-    """
-    found: list[bytes] = []
-    expected = first_id
-    for record in records:
-        if record[0] != expected:  # not in a healthy log: ids have no gaps
-            found += [VOID] * (record[0] - expected)
-            expected = record[0]
-        found.append(leaf(record))
-        expected += 1
-    return found + [VOID] * (last_id + 1 - expected)
 
 
 @attrs.frozen

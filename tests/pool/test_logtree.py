@@ -8,10 +8,9 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pool.logtree import TILE, GrowingTree, Subtrees, root_at
+from pool.logtree import TILE, GrowingTree, Subtrees, Tile, root_at
 from pool.proof.merkle import EMPTY, included, inclusion, root_of
 from pool.proof.record import ShareRecord, leaf
-from pool.store.log_tree import Tile
 
 SHARES = [
     ShareRecord(number, f"miner{number % 7}", "rig", bytes([number % 5] * 32), 1, 2, 3, 0, "a1", "pool")
