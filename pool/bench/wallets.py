@@ -80,7 +80,7 @@ class Withdrawals:
     def prepare(self, claims: int) -> None:
         """Make the invoices of so many claims ahead: signing them must not count."""
         for _ in range(claims * (_TEN + 1) // _TEN + 1):
-            self._invoices.append(_invoice(self._made))
+            self._invoices.append(made_invoice(self._made))
             self._made += 1
 
     def pace(self, claims_per_s: float, count: int) -> Stretch:
@@ -134,7 +134,7 @@ class Withdrawals:
             return document
 
 
-def _invoice(number: int) -> tuple[str, str]:
+def made_invoice(number: int) -> tuple[str, str]:
     """An ordinary regtest invoice whose description is its number, and its payment hash."""
     payment_hash = sha256(bytes.fromhex(preimage(number))).hexdigest()
     tags = bolt11.Tags(
