@@ -17,9 +17,11 @@ from pool.proof.commitment import Commitment
 from pool.proof.merkle import VOID, Frontier, extend, root, root_of
 from pool.store.archives import Archives
 from pool.store.block_proofs import KeptProof, ProofTable
-from pool.store.log_tree import Kept, LogTable
+from pool.store.log_tree import Kept, LeafReader, LogTable
 
 _GROUPS: Final = TILE // GROUP
+_SPOILT: Final = (ProofError, sqlite3.Error, LookupError, TypeError, ValueError, AttributeError)
+"""What comes of values that no writer of ours has left."""
 
 
 @attrs.frozen
@@ -46,6 +48,7 @@ class LogAudit:
     def __init__(
         self, shares: sqlite3.Connection, books: sqlite3.Connection, wrong: Callable[[str], None]
     ) -> None:
+        self._shares = shares
         self._archives = Archives(shares)
         self._table = LogTable(books)
         self._wrong = wrong
@@ -62,10 +65,15 @@ class LogAudit:
         Returns:
             How many shares were hashed.
         """
-        waiting = sorted(fixed, key=lambda each: each.size)
-        tiles = self._table.tiles()
-        end = max([tiles * TILE, *(each.size for each in waiting)])
-        begin = min(after_id // TILE, tiles)
+        tiles, newest = self._table.tiles(), self._newest()
+        if tiles * TILE > newest:
+            self._wrong(f"the log ends with share {newest}, and its tree with share {tiles * TILE}")
+        for each in fixed:
+            if each.size > newest:
+                self._wrong(f"the log ends with share {newest}, and {each.by} has fixed {each.size}")
+        waiting = sorted((each for each in fixed if each.size <= newest), key=lambda each: each.size)
+        end = max([min(tiles * TILE, newest), *(each.size for each in waiting)])
+        begin = min(after_id, newest) // TILE
         known = extend(Frontier(), self._table.roots(0, begin))
         waiting = [each for each in waiting if each.size > begin * TILE]
         for first in range(begin * TILE, end, TILE):
@@ -75,37 +83,57 @@ class LogAudit:
                 self._check(each, known, nodes, hashes, first)
             waiting = [each for each in waiting if each.size > last]
             known = extend(known, [root_of(nodes)] if len(nodes) == _GROUPS else [])
-        return end - begin * TILE
+        return max(0, end - begin * TILE)
+
+    def _newest(self) -> int:
+        return max(LeafReader(self._shares).newest(), self._archives.until())
 
     def _tile(self, first: int, last: int) -> tuple[Sequence[bytes], Sequence[bytes]]:
         """The nodes and leaves of a range of leaves, as they should be."""
         hashes = self._leaves(first, last)
-        stored = self._table.nodes(first // TILE)
+        stored = self._stored(first // TILE)
         if stored is None:
             whole = len(hashes) - len(hashes) % GROUP
             return [root_of(hashes[at : at + GROUP]) for at in range(0, whole, GROUP)], hashes
-        (kept,) = self._table.roots(first // TILE, first // TILE + 1)
-        if kept != root_of(stored):
-            self._wrong(f"shares {first + 1} to {last}: the log's tree has a root of them that is none")
         for number, node in enumerate(stored):
             at = number * GROUP
-            if hashes and root_of(hashes[at : at + GROUP]) != node:
+            if at + GROUP <= len(hashes) and root_of(hashes[at : at + GROUP]) != node:
                 ids = f"shares {first + at + 1} to {first + at + GROUP}"
                 self._wrong(f"{ids}: no longer what the log's tree has of them")
         return stored, hashes
+
+    def _stored(self, tile: int) -> Sequence[bytes] | None:
+        nodes: list[bytes] | None = []
+        try:
+            nodes = self._table.nodes(tile)
+            if nodes is None:
+                return None
+            right = self._table.roots(tile, tile + 1) == [root_of(nodes)] and len(nodes) == _GROUPS
+        except _SPOILT:
+            right = False
+        if right:
+            return nodes
+        ids = f"shares {tile * TILE + 1} to {(tile + 1) * TILE}"
+        self._wrong(f"{ids}: the log's tree has a root of them that is none")
+        return None
 
     def _leaves(self, first: int, last: int) -> list[bytes]:
         """Leaf hashes of the shares; none where an archive cannot be read, which is named once."""
         try:
             found = leaves(self._archives.records(first, last), first + 1, last)
         except (ArchiveError, ProofError) as error:
-            if str(error) not in self._unreadable:
-                self._unreadable.add(str(error))
-                self._wrong(str(error))
-            return []
+            return self._no_leaves(str(error))
+        except _SPOILT:
+            return self._no_leaves(f"shares {first + 1} to {last}: one has a value that no share has")
         for begin, end in _runs(number for number, each in enumerate(found, first + 1) if each == VOID):
             self._wrong(f"shares {begin} to {end}: not in the log, and ids have no gaps")
         return found
+
+    def _no_leaves(self, why: str) -> list[bytes]:
+        if why not in self._unreadable:
+            self._unreadable.add(why)
+            self._wrong(why)
+        return []
 
     def _check(
         self, fixed: Fixed, known: Frontier, nodes: Sequence[bytes], hashes: Sequence[bytes], first: int
@@ -158,6 +186,8 @@ class ProofAudit:
         for block_hash in self._proofs.hashes():
             checked["proofs of blocks"] += 1
             fixed += self._block(block_hash)
+        if (tiles := self._table.count()) != self._table.tiles():
+            self._wrong(f"the log's tree has {tiles} tiles, which are not numbered one after the other")
         if missing := len(self._proofs.missing()):
             checked["blocks that no proof was kept of"] = missing
         if hashed := self._log.compare([*fixed, *newest_fixed(self._table, self._wrong)]):
@@ -168,7 +198,7 @@ class ProofAudit:
         try:
             kept = self._proofs.get(block_hash)
             digest = None if kept is None else fixed_by(kept.proof)
-        except ProofError as error:
+        except _SPOILT as error:
             self._wrong(f"block {block_hash}: its proof is none: {error}")
             return
         if kept is None:
@@ -187,10 +217,12 @@ class ProofAudit:
                 kept = self._table.numbered(block.commitment_id)
             elif digest is not None:
                 kept = self._table.with_digest(digest)
-        except ProofError as error:
+        except _SPOILT as error:
             self._wrong(f"block {block.hash}: {error}")
             return None
         if (None if kept is None else kept.commitment.digest) == digest:
+            if kept is not None and block.commitment_id is None:
+                self._wrong(f"block {block.hash}: the books do not say which commitment its coinbase fixes")
             return None if kept is None else kept.commitment
         if digest is None:
             self._wrong(f"block {block.hash}: its coinbase does not fix what the books say that it does")
@@ -199,7 +231,11 @@ class ProofAudit:
         return None
 
     def _policies(self, block_hash: str, commitment: Commitment) -> None:
-        there = self._table.policies_at(commitment.journal)
+        try:
+            there = self._table.policies_at(commitment.journal)
+        except _SPOILT:  # the walk through the journal says what is wrong with which
+            self._wrong(f"block {block_hash}: the policies that it fixes cannot be read in the journal")
+            return
         if there is None:
             self._wrong(f"block {block_hash}: fixes entry {commitment.journal}, which the journal lacks")
         elif there != commitment.policies:
@@ -235,7 +271,7 @@ def newest_fixed(table: LogTable, wrong: Callable[[str], None]) -> Iterator[Fixe
     """
     try:
         newest = table.newest()
-    except ProofError as error:
+    except _SPOILT as error:
         wrong(f"the newest commitment: {error}")
         return
     if newest is not None:

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 import attrs
 
+from pool.errors import ProofError
 from pool.ledger import GENESIS
 from pool.logtree import Tile, leaves
 from pool.proof.commitment import MAGIC, Adopted, Commitment, policies_of, read
@@ -77,6 +78,11 @@ class LogTable:
         row: tuple[int] = self._connection.execute("SELECT coalesce(max(n) + 1, 0) FROM log_tile").fetchone()
         return row[0]
 
+    def count(self) -> int:
+        """The same, counted one by one."""
+        row: tuple[int] = self._connection.execute("SELECT count(*) FROM log_tile").fetchone()
+        return row[0]
+
     def roots(self, begin: int, end: int) -> list[bytes]:
         """Roots of the tiles ``begin … end - 1``."""
         rows = self._connection.execute(
@@ -92,7 +98,11 @@ class LogTable:
         return [row[0][at : at + HASH_BYTES] for at in range(0, len(row[0]), HASH_BYTES)]
 
     def newest(self) -> Kept | None:
-        """The newest commitment."""
+        """The newest commitment.
+
+        Raises:
+            ProofError: it, or the one that is asked for below, was changed.
+        """
         return self._kept("ORDER BY id DESC LIMIT 1")
 
     def with_digest(self, digest: bytes) -> Kept | None:
@@ -106,10 +116,16 @@ class LogTable:
     def _kept(self, clause: str, *values: bytes | int) -> Kept | None:
         # the clauses are this class's own constants
         row = self._connection.execute(
-            f"SELECT id, document, made_ms FROM commitment {clause}",  # noqa: S608
+            f"SELECT id, made_ms, document, size, root, digest FROM commitment {clause}",  # noqa: S608
             values,
         ).fetchone()
-        return None if row is None else Kept(row[0], read(row[1]), row[2])
+        if row is None:
+            return None
+        number, made_ms, document, *columns = row
+        commitment = read(document)
+        if columns != [commitment.size, commitment.root, commitment.digest]:
+            raise ProofError(f"the row of commitment {number} is not that of its document")
+        return Kept(number, commitment, made_ms)
 
     def journal(self) -> str:
         """Hash of the newest entry of the journal."""

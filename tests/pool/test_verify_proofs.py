@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,11 @@ HARM: dict[str, tuple[str, str, str]] = {
         "UPDATE journal SET memo = replace(memo, '\"fee_bps\":100', '\"fee_bps\":99')",
         "block {first}: fixes other policies of pot pool",
     ),
+    "a policy that is none": (
+        "books",
+        "UPDATE journal SET memo = '[]'",
+        "block {first}: the policies that it fixes cannot be read",
+    ),
     "the journal": (
         "books",
         "UPDATE journal SET hash = substr(hash, 1, 63) || 'g'",
@@ -113,7 +120,7 @@ HARM: dict[str, tuple[str, str, str]] = {
     "a commitment": (
         "books",
         "UPDATE commitment SET document = replace(document, '\"size\":4196', '\"size\":4195')",
-        "block {first}: the books do not have what its coinbase fixes",
+        "block {first}: the row of commitment 1 is not that of its document",
     ),
     "a commitment that is none": ("books", "UPDATE commitment SET document = '{{}}'", "block {first}: "),
     "a coinbase": (
@@ -233,3 +240,44 @@ def test_shares_that_were_archived_are_made_leaves_again_and_a_spoilt_archive_is
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     (text,) = audited(files)
     assert f"shares 1 to {TILE} (archive/{path.name})" in text
+
+
+BOOKS = {
+    "log_tile": ["n", "root", "nodes"],
+    "commitment": ["size", "root", "document", "digest"],
+    "block_proof": ["header", "coinbase", "branch", "commitment_id"],
+}
+SHARES = ["account", "worker", "target_id", "nbits", "height", "time_ms", "front_id", "job", "pot"]
+SPOILT = ("NULL", "'x'", "CAST(x'ff00' AS TEXT)", "x'00'", "-1", "9223372036854775807", "0.5")
+
+
+def without_rules(connection: sqlite3.Connection, table: str) -> None:
+    """NOT NULL would hold up a forger who uses SQLite, and no other."""
+    tamper(connection)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute(
+        "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = ?", (table,)
+    )
+    connection.execute("PRAGMA writable_schema = RESET")
+
+
+@pytest.mark.parametrize("table", ["share", *BOOKS])
+def test_whatever_is_written_into_a_column_is_named_and_breaks_nothing(
+    table: str, mined: tuple[Files, str, str]
+) -> None:
+    files, _, _ = mined
+    connection = files.shares if table == "share" else files.books
+    without_rules(connection, table)
+    row = {"log_tile": "n = 1", "share": "id = 5000"}.get(table, "rowid = 1")
+    values = cycle(SPOILT)
+    for column in BOOKS.get(table, SHARES):
+        for value in islice(values, 1 if table == "share" else 3):
+            connection.execute("BEGIN")
+            try:
+                connection.execute(f"UPDATE {table} SET {column} = {value} WHERE {row}")
+            except sqlite3.Error:  # an id is a whole number, whoever writes it
+                connection.execute("ROLLBACK")
+                continue
+            found = audited(files)
+            connection.execute("ROLLBACK")
+            assert found, (column, value)
