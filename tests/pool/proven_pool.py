@@ -76,7 +76,13 @@ class ProvenPool:
         return output_data(commitment)
 
     def find(
-        self, finder: str, later: Sequence[str] = (), *, confirmations: int = 1, keep: bool = True
+        self,
+        finder: str,
+        later: Sequence[str] = (),
+        *,
+        confirmations: int = 1,
+        keep: bool = True,
+        pot: str = "pool",
     ) -> bytes:
         """A block that fixes all shares there are; others may come before it is found.  All its bytes."""
         data = self.commit() if self.fixing else b""
@@ -85,8 +91,8 @@ class ProvenPool:
         name = block_hash(raw)
         block = SavedBlock(name, Height(500), "00" * 32, "bcrt1qpool", finder, "rig", NOW_MS, "a1", None, raw)
         saved.write(self.directory, block)
-        winning = {name: attrs.evolve(found(name, finder), file=saved.name_of(block))}
-        ShareStore(self.shares, 3).write([share(finder, block_hash=name)], winning)
+        winning = {name: attrs.evolve(found(name, finder), file=saved.name_of(block), pot=pot)}
+        ShareStore(self.shares, 3).write([share(finder, block_hash=name, pot=pot)], winning)
         self.chain.outputs = coinbase_outputs(raw)
         self.pool.see(confirmations, name)
         if keep:

@@ -102,6 +102,39 @@ def test_there_is_a_reason_where_there_is_no_document(proven: ProvenPool) -> Non
     assert owner_of(directory, 99) is None
 
 
+def test_a_solo_block_is_proven_to_be_its_finders_and_nobody_elses(proven: ProvenPool) -> None:
+    proven.mine(["ann", "bob"])
+    raw = proven.find("ann", pot="solo")
+    statement = statement_of(proven.directory, "ann", block_hash(raw))
+    assert checked(statement, raw).ok
+    assert listed(statement) == ([], [])
+    other = statement_of(proven.directory, "bob", block_hash(raw))
+    assert isinstance(other, NotMade)
+    assert other.code == "no_part"
+
+
+def test_a_block_that_was_lost_after_it_was_paid_and_came_back_proves_the_same_credit(
+    proven: ProvenPool,
+) -> None:
+    proven.mine(["ann"])
+    raw = proven.find("bob", confirmations=100)
+    pool, name = proven.pool, block_hash(raw)
+    credit = credited(statement_of(proven.directory, "ann", name))
+    pool.pay_out("ann", pool.of("ann"))
+    pool.see(-1, name)
+    assert pool.see(1, name) == [("orphaned", "immature")]
+    assert pool.of("ann", "immature") == 0  # what it kept is recovered from its new credit
+    again = statement_of(proven.directory, "ann", name)
+    assert checked(again, raw).ok
+    assert credited(again) == credit > 0
+
+
+def credited(made: Made | NotMade) -> int:
+    statement = read(made_text(made))
+    assert isinstance(statement, Statement)
+    return statement.credit
+
+
 def test_the_site_does_no_more_work_than_it_is_given(proven: ProvenPool) -> None:
     proven.mine(["ann"] * 3)
     name = block_hash(proven.find("ann"))
