@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,9 @@ ANSWER_WITHIN_MS: Final = 5_000
 GRACE_MS: Final = 1_000
 """A transaction begun in time may end a little later; only behind this the wallet is told that it failed."""
 LOOK_EVERY_S: Final = 0.02
+MOST_WAITING: Final = 8
+"""Claims of one account that wait for the payer at once: more of them would make all others wait too."""
+_CROWDED: Final = "other withdrawals of this account are being looked at: try again in a moment"
 NAME_RULE: Final = (
     "an account's name has 4 to 32 characters of a-z, 0-9 and -, begins with a letter and does not end with -"
 )
@@ -52,6 +56,9 @@ class Desk:
     now_ms: Callable[[], int]
     why_nothing: Callable[[str, WithdrawTerms], str | None] = lambda account, terms: None
     payable: Payable | None = None
+    _waiting: dict[str, Counter[tuple[str, str]]] = attrs.field(
+        init=False, factory=lambda: defaultdict(Counter), eq=False, repr=False
+    )
 
     def terms(self, account: str) -> WithdrawTerms | None:
         """See payouts.ports.ClaimDesk."""
@@ -91,7 +98,23 @@ class Desk:
         card: int = 0,
         notify: str | None = None,
     ) -> Answer | None:
-        """See payouts.ports.ClaimDesk."""
+        """See payouts.ports.ClaimDesk; refused when too many others of the account wait."""
+        waiting, this = self._waiting[account], (k1_hash, invoice)
+        if this not in waiting and len(waiting) >= MOST_WAITING:
+            return Answer(invoice, taken=False, state=None, reason=_CROWDED)
+        waiting[this] += 1
+        try:
+            return await self._answer(account, token_expires_s, k1_hash, invoice, card, notify)
+        finally:
+            waiting[this] -= 1
+            if not waiting[this]:
+                del waiting[this]
+            if not waiting:
+                self._waiting.pop(account, None)
+
+    async def _answer(
+        self, account: str, token_expires_s: int, k1_hash: str, invoice: str, card: int, notify: str | None
+    ) -> Answer | None:
         now_ms = self.now_ms()
         answer_by_ms = now_ms + ANSWER_WITHIN_MS
         claim = self.inbox.file(

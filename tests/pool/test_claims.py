@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from payouts.values import Answer, Claim, PaymentState
 from pool import accounts
-from pool.claims import ANSWER_WITHIN_MS, GRACE_MS, LOOK_EVERY_S, Desk, Registry
+from pool.claims import ANSWER_WITHIN_MS, GRACE_MS, LOOK_EVERY_S, MOST_WAITING, Desk, Registry
 from pool.config import LightningConfig
 from pool.errors import StoreError
 from pool.store.claims import ClaimReader
@@ -38,10 +38,10 @@ class House:
     inbox: InboxReader
     book: SqliteBook
 
-    def file(self, invoice: str = "lnbcrt1") -> list[Answer | None]:
+    def file(self, invoice: str = "lnbcrt1", account: str = "alice") -> list[Answer | None]:
         """Begin to file a claim; the list has the answer once there is one."""
         answers: list[Answer | None] = []
-        filing = self.desk.file(account="alice", token_expires_s=9, k1_hash=K1_HASH, invoice=invoice)
+        filing = self.desk.file(account=account, token_expires_s=9, k1_hash=K1_HASH, invoice=invoice)
         Deferred.fromCoroutine(filing).addCallback(answers.append)
         return answers
 
@@ -152,6 +152,27 @@ def test_the_same_k1_and_invoice_is_one_claim_and_one_answer(house: House) -> No
     assert first == again == [Answer("lnbcrt1", True, PaymentState.RESERVED, None)]
     assert house.file() == first
     assert house.book.claims_taken("alice") == 1
+
+
+def test_an_account_that_files_many_claims_at_once_waits_for_its_own_and_nobody_else_does(
+    house: House,
+) -> None:
+    some = [house.file(f"lnbcrt{number}") for number in range(MOST_WAITING)]
+    again, another, other = (
+        house.file("lnbcrt0"),
+        house.file("lnbcrt99"),
+        house.file("lnbcrt-rich", "rich-1"),
+    )
+    assert [answer.reason for answer in another if answer is not None] == [
+        "other withdrawals of this account are being looked at: try again in a moment"
+    ]
+    assert len(house.claims()) == MOST_WAITING + 1
+    for filed in house.claims():
+        house.book.refuse(filed, "no", 0)
+    house.pump(LOOK_EVERY_S)
+    assert all(len(answers) == 1 for answers in [*some, again, other])
+    assert house.file("lnbcrt99") == []
+    assert house.desk._waiting.keys() == {"alice"}
 
 
 def test_a_void_claim_that_is_filed_again_is_answered_at_once_and_stays_void(house: House) -> None:
