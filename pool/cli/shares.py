@@ -149,8 +149,8 @@ def _document(planned: Plan, files: list[tuple[int, int]], done: list[Archive]) 
 def _say(planned: Plan, files: list[tuple[int, int]], days: int) -> None:
     for first, last in files:
         click.echo(f"due: shares {first} to {last}")
-    why = f"younger than {days} days" if planned.limit is None else f"needed for {planned.limit.what}"
-    click.echo(f"Kept: shares from {planned.last_id + 1} on, {why}, and what does not fill a file yet.")
+    why = f"younger than {days} days" if planned.limit is None else planned.limit.what
+    click.echo(f"Kept: shares from {planned.last_id + 1} on ({why}), and what does not fill a file yet.")
 
 
 @shares_group.command("list")

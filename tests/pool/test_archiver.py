@@ -388,3 +388,29 @@ def test_a_log_of_an_older_release_keeps_its_blocks_and_their_numbers(tmp_path: 
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         ShareStore(connection, 0).write_without_share(block(5, "pool"))
         assert connection.execute("SELECT max(id) FROM found").fetchone() == (2,)
+
+
+def test_shares_that_are_archived_in_the_moment_before_they_are_read_are_not_missed(log: Path) -> None:
+    with closing(connect(log, "shares")) as connection, closing(connect_to_read(log, "shares")) as shares:
+        steps = archiver(connection, log).run(16)
+
+        def step(statement: str) -> None:
+            if "JOIN target" in statement:
+                list(steps)
+
+        shares.set_trace_callback(step)
+        assert [record.id for record in Archives(shares).records(2, 20)] == list(range(3, 21))
+        assert shares.execute("SELECT min(id) FROM share").fetchone() == (17,)
+
+
+def test_the_work_of_a_round_is_right_when_it_was_last_asked_for_before_its_shares_were_archived(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, ["pool"] * 5, {3})
+    with closing(connect(tmp_path, "shares")) as shares:
+        efforts, fresh = (Efforts(lambda sql, *v: shares.execute(sql, v).fetchall()) for _ in range(2))
+        before = efforts.round()
+        ShareStore(shares, 7).write([share(number) for number in range(6, 21)], {})
+        archive(tmp_path, 16)
+        assert efforts.round() == fresh.round()
+        assert efforts.round().hashes > before.hashes
