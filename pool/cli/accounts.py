@@ -31,7 +31,7 @@ from pool.errors import PoolError
 from pool.store import database
 from pool.store.access import AccessBook
 from pool.store.claims import ClaimReader
-from pool.store.figures import Bests, PaymentRow, RewardRow, best_of
+from pool.store.figures import Bests, PaymentRow, RewardRow
 from pool.store.inbox import InboxReader, InboxStore
 from pool.store.queries import MINERS, Queries
 from pool.web import words
@@ -143,8 +143,8 @@ def account_show(name: str, config_path: Path, as_json: bool) -> None:  # noqa: 
     with open_queries(config_path) as queries:
         name = known_account(name, config, queries)
         balances, payments = queries.balances(name), queries.payments(name, 50)
-        rewards, bests = queries.rewards(name, 20), queries.bests(name)
-    best = best_of(bests.values())
+        rewards = queries.rewards(name, 20)
+        best, bests = queries.bests.account(name), queries.bests.luckiest(name, 20)
     if as_json:
         print_json(
             {

@@ -7,8 +7,8 @@ right, only never better than the table: a share that it lets through by mistake
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 from pool.store.figures import Bests, BestShare
 from stratum.ports import Share
@@ -31,6 +31,7 @@ _KEEP: Final = """
                        excluded.time_ms, round_ms)
     WHERE excluded.round_start > round_start OR excluded.hash < round_hash
     """
+_NOW: Final = "round_hash, round_ms FROM best_share"
 
 
 class BestKeeper:
@@ -71,7 +72,8 @@ class BestKeeper:
         self._looked_ms = None
 
     def _look(self, tx: sqlite3.Connection, time_ms: int) -> None:
-        start = round_start(tx)
+        row = tx.execute(_ROUND).fetchone()
+        start = 0 if row is None else int(row[0])
         if start != self._round_start:
             self._round_start = start
             self._best.clear()
@@ -81,40 +83,59 @@ class BestKeeper:
 class BestReader:
     """Reads table ``best_share``."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Args: connection: to shares.db, brought up to date."""
-        self._connection = connection
+    def __init__(self, rows: Callable[..., Sequence[Any]]) -> None:
+        """Args: rows: answers an SQL statement and its values on shares.db; nothing without the file."""
+        self._rows = rows
 
     def pool(self) -> Bests:
         """The best of everybody."""
-        ever = self._share("hash, time_ms FROM best_share ORDER BY hash LIMIT 1")
-        start = round_start(self._connection)
-        now = self._share(
-            "round_hash, round_ms FROM best_share WHERE round_start = ? ORDER BY round_hash LIMIT 1", start
+        start = self._round_start()
+        return Bests(
+            self._share("hash, time_ms FROM best_share ORDER BY hash LIMIT 1"),
+            self._share(f"{_NOW} WHERE round_start = ? ORDER BY round_hash LIMIT 1", start),
         )
-        return Bests(ever, now)
 
-    def workers(self, account: str) -> dict[str, Bests]:
-        """The best of each machine of an account, by name."""
-        start = round_start(self._connection)
+    def account(self, account: str) -> Bests:
+        """The best of all machines that an account ever had."""
+        start = self._round_start()
+        # the signs keep SQLite from going through everybody's records in search of this account's
+        return Bests(
+            self._share("hash, time_ms FROM best_share WHERE account = ? ORDER BY +hash LIMIT 1", account),
+            self._share(
+                f"{_NOW} WHERE account = ? AND +round_start = ? ORDER BY +round_hash LIMIT 1", account, start
+            ),
+        )
+
+    def luckiest(self, account: str, limit: int) -> dict[str, Bests]:
+        """The machines of an account with the best shares ever, best first, by name."""
+        return self._machines("WHERE account = ? ORDER BY +hash LIMIT ?", account, limit)
+
+    def machines(self, account: str, names: Iterable[str]) -> dict[str, Bests]:
+        """Some machines of an account, by name; without those that have no best share."""
+        found: dict[str, Bests] = {}
+        for name in names:
+            found |= self._machines("WHERE account = ? AND worker = ?", account, name)
+        return found
+
+    def _machines(self, which: str, *values: str | int) -> dict[str, Bests]:
+        start = self._round_start()
+        rows = self._rows(
+            "SELECT account, worker, hash, time_ms, round_start, round_hash, round_ms"  # noqa: S608 -- constants of this class
+            f" FROM best_share {which}",
+            *values,
+        )
         return {
             worker: Bests(
                 BestShare(account, worker, block_hash, time_ms),
                 BestShare(account, worker, round_hash, round_ms) if since == start else None,
             )
-            for worker, block_hash, time_ms, since, round_hash, round_ms in self._connection.execute(
-                "SELECT worker, hash, time_ms, round_start, round_hash, round_ms FROM best_share"
-                " WHERE account = ? ORDER BY worker",
-                (account,),
-            )
+            for account, worker, block_hash, time_ms, since, round_hash, round_ms in rows
         }
 
-    def _share(self, columns: str, *values: int) -> BestShare | None:
-        row = self._connection.execute(f"SELECT account, worker, {columns}", values).fetchone()
-        return None if row is None else BestShare(*row)
+    def _share(self, columns: str, *values: str | int) -> BestShare | None:
+        rows = self._rows(f"SELECT account, worker, {columns}", *values)
+        return BestShare(*rows[0]) if rows else None
 
-
-def round_start(connection: sqlite3.Connection) -> int:
-    """Log id of the newest winning share of the main pot, 0 when there is none."""
-    row = connection.execute(_ROUND).fetchone()
-    return 0 if row is None else int(row[0])
+    def _round_start(self) -> int:
+        rows = self._rows(_ROUND)
+        return int(rows[0][0]) if rows else 0

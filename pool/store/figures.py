@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -47,16 +45,6 @@ class Bests:
 
 _NO_BEST: Final = Bests()
 _NO_LOG: Final = Extent()
-
-
-def best_of(bests: Iterable[Bests]) -> Bests:
-    """The best of several."""
-    found = list(bests)
-    ever = [each.ever for each in found if each.ever is not None]
-    now = [each.round for each in found if each.round is not None]
-    return Bests(
-        min(ever, key=attrgetter("hash"), default=None), min(now, key=attrgetter("hash"), default=None)
-    )
 
 
 @attrs.frozen

@@ -19,7 +19,7 @@ from pool.store.archives import EXTENT, Extent
 from pool.store.best import BestReader
 from pool.store.database import FILES, connect_to_read
 from pool.store.efforts import Efforts
-from pool.store.figures import Balances, Bests, BlockRow, PaymentRow, PoolStats, RewardRow
+from pool.store.figures import Balances, BlockRow, PaymentRow, PoolStats, RewardRow
 from pool.store.flows import FlowReader, Waiting
 from pool.store.policies import PolicyChange
 from pool.store.rates import RateTable
@@ -39,7 +39,11 @@ HOUR_WINDOW_S: Final = 3600
 
 
 class Queries:
-    """Reads of one store directory, in which files may not exist yet.  Safe to call from several threads."""
+    """Reads of one store directory, in which files may not exist yet.  Safe to call from several threads.
+
+    Attributes:
+        bests: best shares.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Args: directory: where shares.db and ledger.db are, or will be."""
@@ -47,6 +51,7 @@ class Queries:
         self._lock = threading.RLock()
         self._open: dict[str, sqlite3.Connection] = {}
         self._activity: Activity | None = None
+        self.bests = BestReader(lambda sql, *values: self._rows("shares", sql, *values))
         self._efforts = Efforts(lambda sql, *values: self._rows("shares", sql, *values))
 
     @property
@@ -67,8 +72,7 @@ class Queries:
         with self._lock:
             hashrate, hour, accounts, workers = self._rates(now_ms)
             newest_ms, work = self.newest_share_ms(), self._efforts.round()
-            connection = self._connection("shares")
-            best = Bests() if connection is None else BestReader(connection).pool()
+            best = self.bests.pool()
             now = best.round
             odds = None if now is None else best_odds(work_from_target(now.target), work.hashes)
             log = Extent(*next(iter(self._rows("shares", EXTENT)), ()))
@@ -91,12 +95,6 @@ class Queries:
         with self._lock:
             activity = self._followed(now_ms)
             return [] if activity is None else activity.workers(account, now_ms, NOW_WINDOW_S)
-
-    def bests(self, account: str) -> dict[str, Bests]:
-        """The best shares of every machine that an account ever had, by name."""
-        with self._lock:
-            connection = self._connection("shares")
-            return {} if connection is None else BestReader(connection).workers(account)
 
     def blocks(self, limit: int) -> list[BlockRow]:
         """The newest blocks, newest first: as the book knows them, or just submitted."""

@@ -14,7 +14,7 @@ from pool.luck import luck
 from pool.store.access import WalletKey
 from pool.store.activity import Hashrate, Worker
 from pool.store.destinations import Destination
-from pool.store.figures import Balances, Bests, BlockRow, PaymentRow, PoolStats, RewardRow, best_of
+from pool.store.figures import Balances, Bests, BlockRow, PaymentRow, PoolStats, RewardRow
 from pool.store.policies import PolicyChange
 from pool.store.queries import Queries
 from pool.web import words
@@ -52,12 +52,8 @@ class AccountFigures:
     hashrate_hour: Hashrate
     workers: list[Worker]
     stopped: bool
+    best: Bests = attrs.field(factory=Bests)
     bests: Mapping[str, Bests] = attrs.field(factory=dict)
-
-    @property
-    def best(self) -> Bests:
-        """The best shares of all its machines, which ``bests`` has by name."""
-        return best_of(self.bests.values())
 
     @property
     def known(self) -> bool:
@@ -115,6 +111,7 @@ def pool_figures(queries: Queries, now_ms: int) -> PoolFigures:
 def account_figures(queries: Queries, account: str, now_ms: int) -> AccountFigures:
     """Read an account's figures."""
     hashrate, hour = queries.account_hashrate(account, now_ms)
+    workers = queries.workers(account, now_ms)
     return AccountFigures(
         account=account,
         balances=queries.balances(account),
@@ -122,9 +119,10 @@ def account_figures(queries: Queries, account: str, now_ms: int) -> AccountFigur
         payments=queries.payments(account, PAYMENTS),
         hashrate=hashrate,
         hashrate_hour=hour,
-        workers=queries.workers(account, now_ms),
+        workers=workers,
         stopped=queries.sending_stopped(),
-        bests=queries.bests(account),
+        best=queries.bests.account(account),
+        bests=queries.bests.machines(account, [worker.name for worker in workers]),
     )
 
 

@@ -33,7 +33,6 @@ from pool.rewards.policy import Policy, Scheme
 from pool.settle import Settler
 from pool.sharelog import ShareLog
 from pool.statements import Made, receipt_of, statement_of
-from pool.store.best import BestReader
 from pool.store.blocks import BlockState
 from pool.store.claims import ClaimReader
 from pool.store.database import connect, connect_to_read
@@ -41,6 +40,7 @@ from pool.store.inbox import ClaimQueue, InboxReader, InboxStore
 from pool.store.ledger import LedgerStore
 from pool.store.log_tree import LeafReader, LogTable, newest_output
 from pool.store.payments import SqliteBook
+from pool.store.queries import Queries
 from pool.store.shares import ShareStore
 from pool.store.stock import payees
 from pool.store.windows import ShareWindows
@@ -258,7 +258,7 @@ def test_one_share_becomes_one_paid_invoice_and_the_audit_agrees(house: House) -
     assert house.chain.tip.hash == block_hash
     rows = house.shares.execute("SELECT account, worker FROM share ORDER BY id").fetchall()
     assert rows == [("bravo", "rig"), ("alpha", "rig")]
-    best = {name: BestReader(house.shares).workers(name)["rig"].ever for name in ("alpha", "bravo")}
+    best = {name: Queries(house.directory).bests.account(name).ever for name in ("alpha", "bravo")}
     assert best["alpha"] is not None
     assert best["bravo"] is not None
     assert best["alpha"].hash == block_hash

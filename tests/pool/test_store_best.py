@@ -14,7 +14,7 @@ from msgspec import structs
 from pool.store import best, schema
 from pool.store.best import BestReader
 from pool.store.database import FILES, connect
-from pool.store.figures import Bests, BestShare, best_of
+from pool.store.figures import Bests, BestShare
 from pool.store.shares import Found, ShareStore
 from stratum.ports import Share
 from stratum.units import Height, Target
@@ -33,6 +33,10 @@ def winner(value: int, *, pot: str = "pool", time_ms: int = 1_000) -> tuple[Shar
     return won, {block_hash: found}
 
 
+def reader_of(connection: sqlite3.Connection) -> BestReader:
+    return BestReader(lambda sql, *values: connection.execute(sql, values).fetchall())
+
+
 def values(bests: Bests) -> tuple[int | None, int | None]:
     ever, now = (each if each is None else int(each.target) for each in (bests.ever, bests.round))
     return ever, now
@@ -40,22 +44,24 @@ def values(bests: Bests) -> tuple[int | None, int | None]:
 
 def test_of_each_machine_the_best_share_is_kept_with_its_time(tmp_path: Path) -> None:
     connection = connect(tmp_path, "shares")
-    store, reader = ShareStore(connection, 0), BestReader(connection)
-    assert (reader.pool(), reader.workers("alice")) == (Bests(), {})
+    store, reader = ShareStore(connection, 0), reader_of(connection)
+    assert (reader.pool(), reader.account("alice")) == (Bests(), Bests())
     store.write([share(50, time_ms=1), share(40, time_ms=2), share(60, worker="b", time_ms=3)], {})
     store.write([share(45, time_ms=4), share(7, account="bob", time_ms=5), PLAIN], {})
     rig, other = BestShare("alice", "rig", f"{40:064x}", 2), BestShare("alice", "b", f"{60:064x}", 3)
-    assert reader.workers("alice") == {"rig": Bests(rig, rig), "b": Bests(other, other)}
-    assert best_of(reader.workers("alice").values()) == Bests(rig, rig)
+    assert reader.luckiest("alice", 9) == {"rig": Bests(rig, rig), "b": Bests(other, other)}
+    assert reader.luckiest("alice", 1) == {"rig": Bests(rig, rig)}
+    assert reader.machines("alice", ["b", "nobody"]) == {"b": Bests(other, other)}
+    assert reader.account("alice") == Bests(rig, rig)
     assert values(reader.pool()) == (7, 7)
 
 
 def test_a_block_ends_the_round_but_not_the_record(tmp_path: Path) -> None:
     connection = connect(tmp_path, "shares")
-    store, reader = ShareStore(connection, 0), BestReader(connection)
+    store, reader = ShareStore(connection, 0), reader_of(connection)
     won, found = winner(5)
     store.write([share(20), won, share(30)], found)
-    assert values(reader.workers("alice")["rig"]) == (5, 30)
+    assert values(reader.account("alice")) == (5, 30)
     solo, found = winner(9, pot="solo")
     store.write([solo, share(25)], found)  # somebody's own block ends nobody else's round
     assert values(reader.pool()) == (5, 9)
@@ -74,18 +80,18 @@ def test_several_fronts_keep_the_best_of_all_of_them(tmp_path: Path) -> None:
     two.write([share(30)], {})
     one.write([share(10)], {})
     two.write([share(15)], {})  # better than all that this front has seen
-    assert values(BestReader(connection).pool()) == (10, 10)
+    assert values(reader_of(connection).pool()) == (10, 10)
     won, found = winner(9)
     one.write([won], found)
     two.write([share(40, time_ms=1_000 + best.LOOK_MS)], {})
-    assert values(BestReader(connection).pool()) == (9, 40)
+    assert values(reader_of(connection).pool()) == (9, 40)
 
 
 def test_a_restarted_front_does_not_begin_again(tmp_path: Path) -> None:
     connection = connect(tmp_path, "shares")
     ShareStore(connection, 0).write([share(20)], {})
     ShareStore(connection, 0).write([share(30)], {})
-    assert values(BestReader(connection).pool()) == (20, 20)
+    assert values(reader_of(connection).pool()) == (20, 20)
 
 
 def test_what_was_not_written_is_no_record_and_can_be_one_later(tmp_path: Path) -> None:
@@ -93,9 +99,9 @@ def test_what_was_not_written_is_no_record_and_can_be_one_later(tmp_path: Path) 
     store = ShareStore(connection, 0)
     with pytest.raises(sqlite3.IntegrityError):
         store.write([share(20), structs.replace(PLAIN, job_id=None)], {})
-    assert BestReader(connection).pool() == Bests()
+    assert reader_of(connection).pool() == Bests()
     store.write([share(20)], {})
-    assert values(BestReader(connection).pool()) == (20, 20)
+    assert values(reader_of(connection).pool()) == (20, 20)
 
 
 def test_more_machines_than_are_remembered_lose_no_record(
@@ -106,7 +112,7 @@ def test_more_machines_than_are_remembered_lose_no_record(
     store = ShareStore(connection, 0)
     store.write([share(10 + at, worker=str(at)) for at in range(5)], {})
     store.write([share(20 - at, worker=str(at)) for at in range(5)], {})
-    found = BestReader(connection).workers("alice")
+    found = reader_of(connection).luckiest("alice", 99)
     assert [values(found[str(at)]) for at in range(5)] == [(min(10 + at, 20 - at),) * 2 for at in range(5)]
 
 
@@ -125,7 +131,7 @@ def test_an_older_log_knows_the_best_of_its_blocks(tmp_path: Path, monkeypatch: 
     )
     old.close()
     monkeypatch.setitem(FILES, "shares", schema.SHARES)
-    assert BestReader(connect(tmp_path, "shares")).pool() == Bests(
+    assert reader_of(connect(tmp_path, "shares")).pool() == Bests(
         BestShare("alice", "rig", f"{8:064x}", 1_000), None
     )
 
@@ -170,9 +176,9 @@ def test_the_table_has_what_a_walk_over_all_shares_finds(
             now.clear()
     for front, batch, found in batches:
         fronts[front].write(batch, found)
-    kept = {name: values(each) for name, each in BestReader(connection).workers("alice").items()}
+    kept = {name: values(each) for name, each in reader_of(connection).luckiest("alice", 99).items()}
     assert kept == {name: (value, now.get(name)) for name, value in ever.items()}
-    assert values(BestReader(connection).pool()) == (
+    assert values(reader_of(connection).pool()) == (
         min(ever.values(), default=None),
         min(now.values(), default=None),
     )
