@@ -167,7 +167,9 @@ class Pages:
 
     def start(self, policies: list[PolicyChange], now_ms: int) -> str:
         """How to begin, with the button that makes an account, and what has changed of the terms."""
-        changes = [each for each in announcements(policies) if each.news]
+        # a port that was given another scheme has a pot of its own since, whose first terms are news too
+        first_ms = min((policy.from_ms for policy in policies), default=0)
+        changes = [each for each in announcements(policies) if each.news or each.from_ms > first_ms]
         return self._page("start.html", now_ms, changes=changes[:CHANGES_ON_START])
 
     def started(self, name: str, claim_link: str, now_ms: int) -> str:

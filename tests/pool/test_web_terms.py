@@ -50,6 +50,17 @@ def test_who_is_about_to_start_sees_what_has_changed(tmp_path: Path) -> None:
     assert "have changed" in outline(running.ask("/start").text).text
 
 
+def test_a_port_that_became_solo_is_news_too(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    store = LedgerStore(running.ledger)
+    store.adopt({"pool": Policy(8, 100), "tides": Policy(8, 100, Scheme.TIDES)}, 0, NOW_MS - 1)
+    assert "have changed" not in outline(running.ask("/start").text).text
+    store.adopt({"solo": Policy(8, 50, Scheme.SOLO)}, 75, NOW_MS)
+    text = outline(running.ask("/start").text).text
+    assert "Ports with scheme solo: solo: a block is its finder's alone" in text
+    assert "TIDES" not in text
+
+
 def test_the_api_tells_every_term_and_what_it_changed(tmp_path: Path) -> None:
     running = Running(tmp_path)
     store = LedgerStore(running.ledger)
