@@ -95,7 +95,7 @@ def _none_of(state: str | None) -> str:
     return "No payments yet." if state is None else f"No payment is {state}."
 
 
-@payouts.command("show")
+@payouts.command("show", short_help="Show all that is known of one payment.")
 @click.argument("number")
 @config_option
 @json_option
