@@ -13,7 +13,7 @@ from zlib import crc32
 import msgspec
 
 from pool.shares import Chunk
-from pool.store.database import transaction
+from pool.store.database import begin_now, transaction
 from stratum.units import Target
 
 _Body = tuple[int, list[tuple[int, str, dict[str, int]]]]
@@ -52,21 +52,27 @@ class ChunkSums:
         counts = {(nbits, Target(int(target, 16))): by_account for nbits, target, by_account in parts}
         return Chunk(first_id, last_id, counts, oldest_id)
 
-    def save(self, pot: str, chunk: Chunk, mark: str, forget_to: int) -> None:
-        """Keep a chunk.
+    def save(self, pot: str, chunk: Chunk, mark: str, forget_to: int) -> bool:
+        """Keep a chunk, unless another role is writing just now: no block is to wait for it.
 
         Args:
             pot: whose.
             chunk: nothing will be added to it.
             mark: as for ``load``.
             forget_to: chunks of this pot that end at this log id or before are wanted no more.
+
+        Returns:
+            Whether it was kept.
         """
         parts = [(nbits, f"{target:x}", by_account) for (nbits, target), by_account in chunk.counts.items()]
         body = _ENCODER.encode((chunk.oldest_id, parts))
-        with transaction(self._connection) as tx:
+        if not begin_now(self._connection):
+            return False
+        with transaction(self._connection, begun=True) as tx:
             tx.execute("DELETE FROM chunk_sum WHERE pot = ? AND last_id <= ?", (pot, forget_to))
             tx.execute(
                 "INSERT OR REPLACE INTO chunk_sum (pot, first_id, last_id, mark, body, crc)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (pot, chunk.first_id, chunk.last_id, mark, body, crc32(body)),
             )
+        return True

@@ -36,7 +36,7 @@ class PotChunks:
         self._chunk_rows = chunk_rows
         self._kept_chunks = kept_chunks
         self._kept: dict[int, Chunk] = {}
-        self._unsaved: list[int] = []
+        self._unsaved: set[int] = set()
 
     def prepare(self, newest_id: int) -> None:
         """Sum one finished chunk more, newest first, and keep on disk what was summed since the last call."""
@@ -57,7 +57,7 @@ class PotChunks:
             chunk = self._load(number)
             if chunk is None:
                 chunk = self.sum(start, start + self._chunk_rows - 1)
-                self._unsaved.append(number)
+                self._unsaved.add(number)
             self._kept[number] = chunk
             if len(self._kept) > self._kept_chunks:
                 # windows move forward: the oldest is the one that will be wanted least
@@ -103,13 +103,15 @@ class PotChunks:
 
     def _save(self, newest: int) -> None:
         """Keep on disk what was summed since the last call."""
-        sums, numbers = self._sums, self._unsaved
-        self._unsaved = []
+        sums, numbers = self._sums, sorted(self._unsaved)
+        self._unsaved = set()
         for number in numbers:
             chunk = self._kept.get(number)
             mark = None if chunk is None else self._log.mark(chunk.first_id, chunk.last_id)
-            if sums is not None and chunk is not None and mark is not None:
-                sums.save(self._pot, chunk, mark, (newest - self._kept_chunks) * self._chunk_rows)
+            if sums is None or chunk is None or mark is None:
+                continue
+            if not sums.save(self._pot, chunk, mark, (newest - self._kept_chunks) * self._chunk_rows):
+                self._unsaved.add(number)
 
 
 def target_of(record: ShareRecord) -> Target:

@@ -119,6 +119,21 @@ def test_sums_that_no_window_reaches_are_forgotten(place: Place) -> None:
     assert len(kept) == 2
 
 
+def test_a_sum_that_cannot_be_kept_because_somebody_else_writes_is_kept_later(
+    place: Place, tmp_path: Path
+) -> None:
+    payer = connect(tmp_path, "ledger")
+    payer.execute("BEGIN IMMEDIATE")
+    reader = place.reader()
+    reader.prepare()
+    assert place.books.execute("SELECT count(*) FROM chunk_sum").fetchone() == (0,)
+    payer.execute("COMMIT")
+    for _ in range(3):
+        reader.prepare()
+    assert place.books.execute("SELECT count(*) FROM chunk_sum").fetchone() == (3,)
+    assert place.sums == 3
+
+
 def test_a_book_that_is_in_the_middle_of_something_is_told_so(place: Place) -> None:
     place.books.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError):
