@@ -100,7 +100,8 @@ class ProofTable:
             ProofError: what is stored is no proof.
         """
         return self._first(
-            "JOIN commitment c ON c.id = p.commitment_id WHERE c.id < ? AND c.size > 0"
+            "JOIN commitment c ON c.id = p.commitment_id JOIN commitment this ON this.id = ?"
+            " WHERE c.id < this.id AND c.size BETWEEN 1 AND this.size"
             " AND b.state IN ('immature', 'mature') ORDER BY c.id DESC LIMIT 1",
             commitment_id,
         )
