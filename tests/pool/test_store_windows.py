@@ -7,7 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from pool import shares as shares_module
 from pool.rewards.recount import RawShare, recount
 from pool.shares import Window, cut, weights
 from pool.store.blocks import FoundBlock
@@ -51,6 +53,24 @@ def test_a_window_is_the_same_for_any_length_of_chunks(log: Path, chunk_rows: in
         by_account, denominator = weights(window(reader.pot("pool"), last_id, size))
         scores = {name: Fraction(weight, denominator) for name, weight in by_account.items()}
         assert scores == recount(raw(last_id), size).scores
+
+
+@pytest.mark.parametrize("pot", ["pool", "solo", "tides"])
+@pytest.mark.parametrize("chunk_rows", [8, 1000])
+def test_halving_the_chunk_of_the_border_cuts_the_same_window_of_every_pot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pot: str, chunk_rows: int
+) -> None:
+    connection = connect(tmp_path, "shares")
+    pots = ("pool", "solo", "tides")
+    batch = [structs.replace(share(number), pot=pots[number * number % 7 % 3]) for number in range(1, 61)]
+    ShareStore(connection, 0).write(batch, {})
+    reader = ShareWindows(connection, chunk_rows=chunk_rows).pot(pot)
+    monkeypatch.setattr(shares_module, "SMALL", 1)
+    for size in (Fraction(1, 3), Fraction(5), Fraction(17, 2), Fraction(1000)):
+        for last_id in (60, 41, 3):
+            whole = window(reader, last_id, size)
+            assert cut(reader.chunks(last_id), reader.rows, size, last_id, None, reader.chunks) == whole
+    connection.close()
 
 
 def test_chunks_cover_the_log_once_newest_first(log: Path) -> None:
