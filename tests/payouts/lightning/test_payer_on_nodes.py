@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import attrs
 import pytest
 
+from payouts.lightning.cln import ClnNode
+from payouts.lightning.electrum import ElectrumNode
 from payouts.sender import Sender, SenderOptions
 from payouts.values import PaymentState
+from tests.payouts.crashes.points import ROOT, Life, Mortal, Point, Step
 from tests.payouts.fake_book import FakeBook
 from tests.payouts.fakes import TERMS, FakeInbox, Time, claim
 from tests.payouts.invoices import MADE_S, invoice
 from tests.payouts.lightning.faults import Fault
 from tests.payouts.lightning.kinds import KINDS, Kind
 from tests.payouts.lightning.simulator import Bench, Plan, turn
+from tests.payouts.lightning.test_cln import QUIET_S
 from tests.regtest.payer_reactor import rest, run
 
 START = 5_000_000  # msat
@@ -44,6 +49,26 @@ class House:
         )
         sender.start()
         self.payer = sender
+
+    def lives(self, life: Life) -> Life:
+        """Begin a payer that comes to a step before and after each request of its node."""
+        node: Any = self.bench.node
+        self.bench.node = reborn(node)
+        cast(Any, self.bench.node)._http = Mortal(node._http, life)
+        self.begin()
+        self.bench.node = node
+        return life
+
+    def begin_anew(self, node: Any) -> None:
+        """Books, claim and node as they were at the beginning."""
+        self.bench.node, simulator = node, self.bench.simulator
+        simulator.payments.clear()
+        simulator.msat = 1_000_000_000
+        self.time.clock.advance(QUIET_S)
+        self.book = FakeBook.with_balances({"alice": START})
+        self.inbox = FakeInbox(self.book)
+        now_s = self.time.now_ms() // 1000
+        self.inbox.claims.append(claim(self.book, invoice(1, made_s=now_s), now_s=now_s))
 
     def die(self) -> None:
         assert self.payer is not None
@@ -124,3 +149,45 @@ def test_a_request_that_was_lost_is_sent_again(house: House) -> None:
     house.until(lambda: house.state() is PaymentState.SETTLED, step_s=5.0)
     assert len(house.bench.asked(house.kind.pays)) >= 2
     assert house.bench.simulator.msat == 1_000_000_000 - COST
+
+
+# ------------------------------------------------------------------------------------------------- crashes
+
+ADAPTERS = frozenset(f"payouts/lightning/{name}.py" for name in ("cln", "electrum", "lnd", "phoenixd"))
+
+
+def reborn(node: Any) -> Any:
+    """The adapter as a new process makes it: it remembers nothing."""
+    with_clock = isinstance(node, ClnNode | ElectrumNode)
+    return type(node)(node._http, *([node._clock] if with_clock else []), node._options)
+
+
+def is_paying(step: Step) -> bool:
+    return any("async def pay" in function_of(point) for point in step.where)
+
+
+def function_of(point: Point) -> str:
+    """The line with which the function begins that a point is in."""
+    lines = (ROOT / point.module).read_text(encoding="utf-8").splitlines()[: point.line]
+    return next(line for line in reversed(lines) if line.lstrip().startswith(("async def", "def ")))
+
+
+def test_killed_at_any_request_of_a_payment_the_next_payer_pays_exactly_once(house: House) -> None:
+    node: Any = house.bench.node
+    rehearsal = house.lives(Life(ADAPTERS, tuple))
+    house.until(lambda: house.state() is PaymentState.SETTLED)
+    house.die()
+    steps = [number for number, step in enumerate(rehearsal.steps) if is_paying(step)]
+    assert len(steps) >= 4
+
+    for number in steps:
+        house.begin_anew(reborn(node))
+        life = house.lives(Life(ADAPTERS, tuple, number))
+        house.until(lambda life=life: life.dead)  # type: ignore[misc]
+        house.die()
+        house.bench.node = reborn(node)
+        house.begin()
+        house.until(lambda: house.state() is PaymentState.SETTLED, step_s=30.0)
+        assert house.book.available("alice") == START - COST
+        assert house.bench.simulator.msat == 1_000_000_000 - COST
+        house.die()
