@@ -104,6 +104,44 @@ def test_however_claims_come_no_more_leaves_in_a_day_than_the_ceiling(
         assert ceiling is None or flow.day <= ceiling
 
 
+@given(flows, sums, limits, st.tuples(amounts, amounts))
+def test_what_leaves_never_widens_what_may_leave(
+    flow: Flow, account_day: Msat, limits: Limits, more: tuple[Msat, Msat]
+) -> None:
+    grown = attrs.evolve(flow, day=Msat(flow.day + more[0]), open_amount=Msat(flow.open_amount + more[1]))
+    before, after = allowed(flow, account_day, limits), allowed(grown, account_day, limits)
+    assert (before is None) == (after is None)
+    assert before is None or after is None or 0 <= after <= before
+
+
+pasts = st.builds(Past, sums, sums, sums, sums)
+watched = st.builds(
+    Limits,
+    hour_free=maybe,
+    hour_times=st.integers(1, 20),
+    fee_ppm=st.none() | st.integers(0, 10**6),
+    fee_least=amounts,
+    drift=maybe,
+    float_most=maybe,
+)
+
+
+@given(flows, pasts, sums, watched)
+def test_each_alarm_has_its_cause_and_each_cause_its_alarm(
+    flow: Flow, past: Past, balance: Msat, limits: Limits
+) -> None:
+    told = {alarm.kind: alarm for alarm in alarms(flow, past, balance, limits)}
+    assert all(alarm.stops == (kind is not Kind.FLOAT) for kind, alarm in told.items())
+    free = limits.hour_free
+    fast = free is not None and flow.hour > free and flow.hour > limits.hour_times * past.busiest_hour
+    assert (Kind.VELOCITY in told) == fast
+    dear = limits.fee_ppm is not None and (past.fees * 10**6 >= (limits.fee_ppm + 1) * past.settled)
+    assert (Kind.FEES in told) == (dear and past.settled >= limits.fee_least)
+    short = limits.drift is not None and balance + flow.open_amount + limits.drift < past.books
+    assert (Kind.DRIFT in told) == short
+    assert (Kind.FLOAT in told) == (limits.float_most is not None and balance > limits.float_most)
+
+
 def test_the_past_weeks_busiest_hour_is_the_measure_of_too_fast() -> None:
     limits = Limits(hour_free=Msat(1000), hour_times=3)
     assert too_fast(Msat(1000), Msat(0), limits) is None
