@@ -207,17 +207,6 @@ def receipt_of(directory: Path, account: str, share_id: int | None = None) -> Ma
             return NotMade("no_proof", f"share {share.id}: {error}")
 
 
-def owner_of(directory: Path, share_id: int) -> str | None:
-    """The account of a share, None when there is no such share.
-
-    Raises:
-        StoreError: a file, or an archive, cannot be read.
-    """
-    with _opened(directory) as files:
-        share = _share(files, "", share_id)
-        return None if share is None else share.account
-
-
 def _share(files: _Files, account: str, share_id: int | None) -> ShareRecord | None:
     if share_id is None:
         return files.shares.newest_of(account, files.proofs.fixed())

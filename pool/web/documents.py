@@ -9,9 +9,7 @@ from typing import Final
 from twisted.internet.defer import DeferredLock
 from twisted.web.iweb import IRequest
 
-from pool.accounts import payable_address
-from pool.config import Network
-from pool.statements import Bounds, Made, NotMade, owner_of, receipt_of, statement_of
+from pool.statements import Bounds, Made, NotMade, receipt_of, statement_of
 from pool.web import reply
 from pool.web.access import protect, visitor
 from pool.web.bucket import Gate, Rate
@@ -46,13 +44,12 @@ class Documents:
         """A statement of an account, which the caller knows to be the asker's to see."""
         return await self._made(request, statement_of, self._directory, account, block_hash.lower(), WEB)
 
-    async def receipt(self, request: IRequest, account: str) -> Made | NotMade:
-        """A receipt of an account's newest share that a block has fixed."""
-        return await self._made(request, receipt_of, self._directory, account)
+    async def receipt(self, request: IRequest, account: str, share_id: int | None = None) -> Made | NotMade:
+        """A receipt of a share of an account, which the caller knows to be the asker's to see.
 
-    async def public_receipt(self, request: IRequest, share_id: int, network: Network) -> Made | NotMade:
-        """A receipt of any share of an address: what addresses have mined, everybody may see."""
-        return await self._made(request, _public_receipt, self._directory, share_id, network)
+        Without a log id, of its newest one that a block has fixed.
+        """
+        return await self._made(request, receipt_of, self._directory, account, share_id)
 
     async def _made(
         self, request: IRequest, make: Callable[..., Made | NotMade], *args: object
@@ -61,13 +58,6 @@ class Documents:
             return TOO_MANY
         made: Made | NotMade = await self._turn.run(self._in_thread, make, *args)
         return made
-
-
-def _public_receipt(directory: Path, share_id: int, network: Network) -> Made | NotMade:
-    owner = owner_of(directory, share_id)
-    if owner is None or payable_address(owner, network) is None:
-        return NotMade("no_such_share", "no address has such a share")
-    return receipt_of(directory, owner, share_id)
 
 
 def status_of(refused: NotMade) -> int:

@@ -215,8 +215,11 @@ def document(public_url: str) -> dict[str, Any]:
             "/api/v1/blocks/{block_hash}/statement/{address}": _proof(
                 "statement", "What an address account got of a block, and why, with proofs", block, address
             ),
-            "/api/v1/shares/{share_id}/receipt": _proof(
-                "receipt", "That a share of an address account is in the log that a block has fixed", share
+            "/api/v1/shares/{share_id}/receipt/{address}": _proof(
+                "receipt",
+                "That a share of an address account is in the log that a block has fixed",
+                share,
+                address,
             ),
             "/api/v1/openapi.json": _get("openapi", "This document", {"type": "object"}),
         },

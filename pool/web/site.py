@@ -203,12 +203,17 @@ class Site:
             return self._no_address(request)
         return self._proof(request, await self._documents.statement(request, name, block_hash))
 
-    @app.route("/api/v1/shares/<share_id>/receipt", methods=["GET"])
-    async def api_receipt(self, request: IRequest, share_id: str) -> bytes:
-        """That a share of an address account is in the log that a block has fixed."""
+    @app.route("/api/v1/shares/<share_id>/receipt/<address>", methods=["GET"])
+    async def api_receipt(self, request: IRequest, share_id: str, address: str) -> bytes:
+        """That a share of an address account is in the log that a block has fixed.
+
+        The address has to be named, so that nobody goes through all shares to see whose they are.
+        """
+        name = payable_address(address, self._facts.network)
+        if name is None:
+            return self._no_address(request)
         number = int(share_id) if re.fullmatch("[0-9]{1,18}", share_id) else 0
-        network = self._facts.network
-        return self._proof(request, await self._documents.public_receipt(request, number, network))
+        return self._proof(request, await self._documents.receipt(request, name, number))
 
     @app.route("/api/v1/openapi.json", methods=["GET"])
     def api_description(self, request: IRequest) -> bytes:

@@ -13,7 +13,7 @@ from pool.proof.check import check_text
 from pool.proof.document import read
 from pool.proof.findings import Verdict
 from pool.proof.statement import Statement
-from pool.statements import Bounds, Made, NotMade, owner_of, receipt_of, statement_of
+from pool.statements import Bounds, Made, NotMade, receipt_of, statement_of
 from pool.store.database import connect
 from pool.verify import verify
 from stratum.units import MAX_TARGET, Target
@@ -98,8 +98,6 @@ def test_there_is_a_reason_where_there_is_no_document(proven: ProvenPool) -> Non
     assert code(statement_of(directory, "zoe", waiting)) == "no_part"
     proven.pool.see(-1, waiting)
     assert code(statement_of(directory, "ann", waiting)) == "orphaned"
-    assert owner_of(directory, 1) == "ann"
-    assert owner_of(directory, 99) is None
 
 
 def test_a_solo_block_is_proven_to_be_its_finders_and_nobody_elses(proven: ProvenPool) -> None:

@@ -1,4 +1,4 @@
-"""Wallets that want to hear of a new balance: learned of with claims, told of growth, gone with their card."""
+"""Wallets that want to hear of a new balance: learned of with claims, told of growth, gone with the card."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_an_addresss_credit_and_shares_are_proven_to_everybody(proven: Proven) -
     statement = proven.site.ask(f"/api/v1/blocks/{proven.block}/statement/{ADDRESS}")
     assert_proven(statement, proven.block, f"statement-200-{ADDRESS}.json")
     assert statement.headers["Access-Control-Allow-Origin"] == "*"
-    assert_proven(proven.site.ask("/api/v1/shares/2/receipt"), proven.block, "receipt-2.json")
+    assert_proven(proven.site.ask(f"/api/v1/shares/2/receipt/{ADDRESS}"), proven.block, "receipt-2.json")
     page = outline(proven.site.ask(f"/u/{ADDRESS}").text)
     link = {"href": f"/api/v1/blocks/{proven.block}/statement/{ADDRESS}", "download": None}
     assert link in page.all("a")
@@ -57,7 +57,8 @@ def test_an_addresss_credit_and_shares_are_proven_to_everybody(proven: Proven) -
 
 def test_a_pool_accounts_are_proven_only_behind_its_claim_link(proven: Proven) -> None:
     assert proven.code(f"/api/v1/blocks/{proven.block}/statement/{NAME}") == (404, "not_an_address")
-    assert proven.code("/api/v1/shares/1/receipt") == (404, "no_such_share")
+    assert proven.code(f"/api/v1/shares/1/receipt/{NAME}") == (404, "not_an_address")
+    assert proven.code(f"/api/v1/shares/1/receipt/{ADDRESS}") == (404, "no_such_share")
     page = outline(proven.site.ask(f"/a/{SECRET}").text)
     links = [str(link["href"]) for link in page.all("a") if "download" in link]
     assert links == [f"/a/{SECRET}/statement/{proven.block}", f"/a/{SECRET}/receipt"]
@@ -70,11 +71,11 @@ def test_a_pool_accounts_are_proven_only_behind_its_claim_link(proven: Proven) -
 
 def test_what_there_is_not_is_told_for_people_and_for_programs(proven: Proven) -> None:
     assert proven.code(f"/api/v1/blocks/{'ab' * 32}/statement/{ADDRESS}") == (404, "no_such_block")
-    assert proven.code("/api/v1/shares/4/receipt") == (404, "no_such_share")
-    assert proven.code("/api/v1/shares/x/receipt") == (404, "no_such_share")
+    assert proven.code(f"/api/v1/shares/4/receipt/{ADDRESS}") == (404, "no_such_share")
+    assert proven.code(f"/api/v1/shares/x/receipt/{ADDRESS}") == (404, "no_such_share")
     proven.site.ledger.execute("UPDATE block SET state = 'orphaned'")
     assert proven.code(f"/api/v1/blocks/{proven.block}/statement/{ADDRESS}") == (409, "orphaned")
-    assert proven.code("/api/v1/shares/2/receipt") == (409, "not_yet")
+    assert proven.code(f"/api/v1/shares/2/receipt/{ADDRESS}") == (409, "not_yet")
     reply = proven.site.ask(f"/a/{SECRET}/statement/{proven.block}")
     assert reply.status == 409
     assert "is not in the chain" in outline(reply.text).text
