@@ -195,14 +195,25 @@ def test_a_batch_is_settled_by_the_round_that_dies_or_by_the_next(bench: Bench) 
 
 
 def test_too_little_spendable_money_waits_and_nothing_is_held(bench: Bench) -> None:
-    books = bench.begin(funds=sum(DUE))  # the fee is missing
+    books = bench.begin(funds=min(DUE))  # the fee is missing
     assert bench.look(books) == 0
     assert batches(books) == []
     assert [books.held(address) for address in bench.addresses] == [0, 0]
     assert bench.pool("listlockunspent") == []
 
-    bench.fund(50_000)
+    bench.fund(sum(DUE))
     bench.through(books)
+
+
+def test_who_is_owed_most_waits_for_money_and_not_the_other_with_him(bench: Bench) -> None:
+    books = bench.begin(funds=sum(DUE))  # the fee for both is missing
+    assert bench.look(books) == 0
+    assert bench.received() == [0, min(DUE)]
+    bench.bury()
+    bench.fund(sum(DUE))
+    assert bench.look(books) == 0
+    assert bench.received() == list(DUE)
+    assert len(batches(books)) == 2
 
 
 def test_a_signed_batch_whose_coin_was_spent_elsewhere_is_rejected_and_made_anew(bench: Bench) -> None:
