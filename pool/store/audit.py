@@ -248,9 +248,10 @@ class AuditedPot:
         """Which heights the same shares sought."""
         rows = self._shares.execute(
             "SELECT DISTINCT height FROM share WHERE pot = ? AND id > ? AND id <= ?",
-            (self._pot, after_id, last_id),
+            (self._pot, self._behind(after_id), last_id),
         )
-        return [row[0] for row in rows]
+        archived = {each.height for each in self._archived(after_id, last_id)}
+        return sorted(archived.union(row[0] for row in rows))
 
     def nbits(self, last_id: int) -> int | None:
         """See pool.rewards.recount.RawLog."""
