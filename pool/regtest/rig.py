@@ -136,6 +136,19 @@ class Rig:
             [self.pool.program, self.wallet.program],
         )
 
+    def reconnect(self) -> None:
+        """Have the pool's node look for its peer at once, when one of the two was started again.
+
+        By itself it may take 20 s.
+
+        Raises:
+            NotReady: the channel is not usable within its deadline.
+        """
+        peer = self.wallet.rpc("nodeid")
+        # while the other end starts, or both connect at once, it is refused
+        self._wait("the peer is connected", lambda: self.pool.rpc("add_peer", connection_string=peer))
+        self.wait_for_channel()
+
     def _wait(self, what: str, probe: Callable[[], object]) -> None:
         programs = (self.bitcoind, self.electrumx, self.pool, self.wallet)
         wait_until(what, probe, 60.0, [each.program for each in programs])

@@ -252,8 +252,7 @@ def test_a_living_payer_whose_node_is_killed_while_the_payment_is_held_pays_exac
 def kill_and_start_node(rig: Rig) -> None:
     rig.pool.kill()
     rig.pool.start()
-    rig.pool.rpc("add_peer", connection_string=rig.wallet.rpc("nodeid"))  # else the peer may take 20 s
-    rig.wait_for_channel()
+    rig.reconnect()
 
 
 def unsettled_sat(rig: Rig) -> int:
