@@ -21,6 +21,7 @@ from payouts.money import MSAT_PER_SAT, Msat, Sat, floor_sat
 from payouts.planner import FeePolicy, bearers, max_withdrawable
 from payouts.pushing import PushIntent
 from payouts.terms import Bad, Terms, check
+from payouts.testimony import accepted
 
 _ADDRESS: Final = re.compile(
     r"([a-z0-9._+-]{1,64})@((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63})"
@@ -119,23 +120,40 @@ def callback_url(offer: Offer, amount: Msat) -> str:
     return f"{base}{'&' if '?' in base else '?'}amount={amount}"
 
 
-def read_invoice(document: object) -> str | Declined:
-    """A service's second document: the invoice in it, as text."""
+@attrs.frozen
+class Given:
+    """What a service gave.
+
+    Attributes:
+        invoice: as text.
+        verify: where it would say whether that was paid (LUD-21), if it does and we would ask there.
+    """
+
+    invoice: str
+    verify: str | None = attrs.field(default=None, repr=False)
+
+
+def read_invoice(document: object) -> Given | Declined:
+    """A service's second document: the invoice in it."""
     refusal = _refusal(document)
     if refusal is not None:
         return refusal
-    told = cast(Mapping[str, Any], document).get("pr")
-    return told if isinstance(told, str) else Declined("the service gave no invoice")
+    told = cast(Mapping[str, Any], document)
+    invoice = told.get("pr")
+    if not isinstance(invoice, str):
+        return Declined("the service gave no invoice")
+    return Given(invoice, accepted(told.get("verify")))
 
 
 @attrs.frozen
 class Asked:
-    """What an invoice was asked for."""
+    """What an invoice was asked for; ``verify`` came with it."""
 
     account: str
     target: str
     offer: Offer
     amount: Msat
+    verify: str | None = attrs.field(default=None, repr=False)
 
 
 def push_intent(text: str, asked: Asked, terms: Terms, *, second_decoder: bool) -> PushIntent | Declined:
@@ -171,4 +189,5 @@ def push_intent(text: str, asked: Asked, terms: Terms, *, second_decoder: bool) 
         max_fee=max_fee,
         pool_fee=pool_fee,
         invoice_expires_s=invoice.expires_s,
+        verify=asked.verify,
     )

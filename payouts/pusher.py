@@ -195,12 +195,12 @@ class Pusher:
         if isinstance(amount, Declined):
             return amount
         second = await self._strangers.fetch(callback_url(offer, amount))
-        text = Declined(second.reason) if isinstance(second, NotFetched) else read_invoice(second.document)
-        if isinstance(text, Declined):
-            return text
-        asked = Asked(due.account, due.target, offer, amount)
+        given = Declined(second.reason) if isinstance(second, NotFetched) else read_invoice(second.document)
+        if isinstance(given, Declined):
+            return given
+        asked = Asked(due.account, due.target, offer, amount, given.verify)
         terms = self._terms.at(self._now_ms(), self._watch.own_nodes)
-        return push_intent(text, asked, terms, second_decoder=self._terms.second_decoder)
+        return push_intent(given.invoice, asked, terms, second_decoder=self._terms.second_decoder)
 
     async def _take(self, intent: PushIntent) -> Taken | _Later:
         """Take the hold if limits and node still allow, and hand the payment over."""

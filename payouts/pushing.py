@@ -36,7 +36,8 @@ class Due:
 class PushIntent:
     """What a push is about to send, taken from the invoice that the address's service gave.
 
-    Attributes: as those of payouts.values.Intent, with an account and its Lightning Address for the claim.
+    Attributes: as those of payouts.values.Intent, with an account and its Lightning Address for the claim;
+        ``verify`` is where the service would say what became of it (LUD-21), checked; None: nowhere.
     """
 
     account: str
@@ -48,6 +49,7 @@ class PushIntent:
     pool_fee: Msat
     invoice_expires_s: int
     held_back: str | None = None
+    verify: str | None = attrs.field(default=None, repr=False)
 
 
 class PushBook(Protocol):

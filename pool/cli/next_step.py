@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from payouts.carrier import GIVE_UP_MARGIN_S
+from payouts.testimony import Said
 from payouts.values import BatchState, PaymentState, Ruling
 from pool.cli.common import time_text
 
@@ -64,6 +65,8 @@ def _of_unknown(number: str, known: Mapping[str, Any], now_s: int, kind: str | N
     if known["ruling"] == Ruling.GIVEN_UP:
         return f"nothing: after {late} UTC the node is asked a last time; unless it says paid, it failed"
     asked = "the node is asked about it at least once a minute, and its money stays set aside"
+    if any(each["said"] == Said.PROVED for each in known.get("payee_service") or ()):
+        asked = f"the payee's service has shown the preimage, so that it was likely paid: {asked}"
     ask = f"; ask it yourself: `{ASK[kind].format(hash=known['payment_hash'])}`" if kind in ASK else ""
     if now_s <= ends_s:
         return f"wait: its invoice can be paid until {ends} UTC; {asked}{ask}"

@@ -9,7 +9,8 @@ from payouts.money import Msat
 from pool.cli.common import sat_text, short, time_text
 
 LONG: Final = 100
-"""Characters of a value: a raw transaction is longer."""
+"""Characters of a line: an invoice or a raw transaction is longer."""
+_ROOM: Final = LONG - 19  # beside a name
 
 
 def shown(key: str, value: object) -> str:
@@ -22,14 +23,21 @@ def shown(key: str, value: object) -> str:
         return f"{sat_text(Msat(value))} sat"
     if key == "history" and isinstance(value, list):
         lines = [_event(each) for each in value]
+    elif key == "payee_service" and isinstance(value, list):
+        lines = [line for each in value for line in _testimony(each)]
     elif key == "next":
         lines = wrap(str(value), LONG - 20)
     elif isinstance(value, list):
         lines = [", ".join(map(str, v.values())) + " sat" if isinstance(v, dict) else str(v) for v in value]
     else:
         text = str(value)
-        lines = [text if len(text) <= LONG else f"{text[: LONG - 30]}… (--json shows all)"]
+        lines = [text if len(text) <= _ROOM else f"{text[: _ROOM - 21]}… (--json shows all)"]
     return f"\n{'':19}".join(lines)
+
+
+def _testimony(said: dict[str, Any]) -> list[str]:
+    told = f"{time_text(said['at_ms'])} the payee's service said: {said['in_words']}"
+    return wrap(told, LONG - 20, subsequent_indent="  ")
 
 
 def _event(event: dict[str, Any]) -> str:

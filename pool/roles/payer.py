@@ -19,6 +19,7 @@ from payouts.outbound import Outbound, Rule, by_reactor
 from payouts.pusher import Pushes, PushOptions
 from payouts.sender import Sender, SenderOptions
 from payouts.values import PaymentState
+from payouts.witness import Witness
 from pool.accounts import payable_address
 from pool.chain.bitcoind import rpc_for_role, wallet_call
 from pool.config import Config, LightningConfig
@@ -28,6 +29,7 @@ from pool.payable import fee_policy, limits_of
 from pool.roles.base import Context, Loops
 from pool.roles.granting import GRANT_EVERY_S, granting
 from pool.roles.notifying import NOTIFY_EVERY_S, notifying
+from pool.roles.witnessing import WITNESS_EVERY_S, witnessing
 from pool.store.database import connect
 from pool.store.inbox import ClaimQueue, InboxReader
 from pool.store.ledger import LedgerStore
@@ -62,6 +64,7 @@ class PayerRole:
         self._sender: Sender | None = None
         self._batcher: Batcher | None = None
         self._notifier: Notifier | None = None
+        self._witness: Witness | None = None
 
     async def start(self) -> None:
         """Open the books, keep the stock of addresses filled, reconcile, then pay."""
@@ -135,12 +138,13 @@ class PayerRole:
         async def look() -> None:
             metrics.outbound(await node.outbound())
 
+        def waiting() -> bool:
+            return bool(claims.unanswered(1))
+
         self._loops.add("Asking the Lightning node", look, BALANCES_EVERY_S)
+        self._witness = witnessing(context, connection, strangers, waiting)
+        self._loops.add("Asking payees' services", self._witness.look, WITNESS_EVERY_S)
         if context.config.payouts.balance_notify:
-
-            def waiting() -> bool:
-                return bool(claims.unanswered(1))
-
             self._notifier = notifying(context, lightning, connection, strangers, waiting)
             self._loops.add("Telling wallets of balances", self._notifier.look, NOTIFY_EVERY_S)
 
@@ -165,6 +169,8 @@ class PayerRole:
             self._batcher.stop()
         if self._notifier is not None:
             self._notifier.stop()
+        if self._witness is not None:
+            self._witness.stop()
 
 
 def claim_terms(config: Config, lightning: LightningConfig, key: bytes) -> ClaimTerms:

@@ -12,11 +12,13 @@ import attrs
 
 from payouts.limits import PAUSED
 from payouts.money import MSAT_PER_SAT
+from payouts.testimony import in_words
 from payouts.values import PaymentState, Ruling
 from pool.errors import StoreError
 from pool.store import payment_rows
 from pool.store.database import transaction
 from pool.store.rulings import LAST_RESUMED
+from pool.store.witnesses import said_of
 
 MOST_DIGITS: Final = 18
 """A row number with more does not fit SQLite's integers."""
@@ -126,7 +128,7 @@ class OperatorDesk:
         return known
 
     def _history(self, payment_id: int) -> dict[str, object]:
-        """What a Lightning payment went through, and whose Lightning Address it is a push to."""
+        """What a Lightning payment went through, to whose Lightning Address, and what is said there of it."""
         events = self._connection.execute(
             "SELECT at_ms, event, detail FROM payment_event WHERE payment_id = ? ORDER BY id", (payment_id,)
         )
@@ -134,7 +136,15 @@ class OperatorDesk:
         pushed = self._connection.execute(
             "SELECT target FROM push WHERE payment_id = ?", (payment_id,)
         ).fetchone()
-        return {"lightning_address": None if pushed is None else pushed[0], "history": history}
+        said = [
+            {"at_ms": at_ms, "said": said.value, "in_words": in_words(said)}
+            for at_ms, said in said_of(self._connection, payment_id)
+        ]
+        return {
+            "lightning_address": None if pushed is None else pushed[0],
+            "payee_service": said or None,
+            "history": history,
+        }
 
     def stops(self) -> list[tuple[str, int]]:
         """Why and since when sending is stopped; empty while it is not."""

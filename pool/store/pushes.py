@@ -10,6 +10,7 @@ from payouts.money import Msat
 from payouts.pushing import Due, PushIntent, pause_ms
 from payouts.values import NotTaken, Payment, Taken
 from pool import ledger
+from pool.store import witnesses
 from pool.store.destinations import VALID, DestinationDesk
 from pool.store.payment_rows import IS_OPEN, Begun, insert
 from pool.store.rulings import RulingBook
@@ -58,6 +59,8 @@ class PushBook(RulingBook):
                 "INSERT INTO push (account, target, payment_id, tried_ms) VALUES (?, ?, ?, ?)",
                 (intent.account, intent.target, payment_id, now_ms),
             )
+            if intent.verify is not None:
+                witnesses.keep(tx, payment_id, intent.verify)
         return Taken(payment_id)
 
     def _refusal_to_push(
@@ -84,6 +87,7 @@ class PushBook(RulingBook):
         row = tx.execute("SELECT target FROM push WHERE payment_id = ?", (payment.payment_id,)).fetchone()
         if row is None:
             return
+        witnesses.forget(tx, payment.payment_id)
         if paid:
             tx.execute("DELETE FROM ladder WHERE account = ?", (payment.account,))
         else:

@@ -19,6 +19,7 @@ from pool.store import (
     schema_notices,
     schema_payouts,
     schema_sums,
+    schema_witness,
 )
 
 SHARES: Final = (
@@ -211,6 +212,7 @@ LEDGER: Final = (
     schema_log.STEP,
     schema_notices.LEDGER_STEP,
     schema_sums.STEP,
+    schema_witness.STEP,
 )
 
 INBOX: Final = (

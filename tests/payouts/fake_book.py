@@ -49,6 +49,7 @@ class FakeBook:
     ladder: dict[str, tuple[int, int]] = attrs.Factory(dict)  # account: failures in a row, next try
     tries: list[tuple[str, str | None]] = attrs.Factory(list)
     pushed: set[int] = attrs.Factory(set)
+    verifies: dict[int, str | None] = attrs.Factory(dict)
 
     @classmethod
     def with_balances(cls, balances: Mapping[str, int]) -> FakeBook:
@@ -158,6 +159,7 @@ class FakeBook:
             held_back=intent.held_back,
         )
         self.pushed.add(number)
+        self.verifies[number] = intent.verify
         return Taken(number)
 
     def push_came_to_nothing(self, account: str, target: str, reason: str, now_ms: int) -> None:

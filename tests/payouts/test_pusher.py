@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from payouts.limits import Limits
 from payouts.money import Msat
@@ -22,6 +23,7 @@ from tests.payouts.test_sender import START, House
 
 FEE = 7
 THRESHOLD = Msat(1_000_000)
+VERIFY = "https://ln.example.com/verify/t0psecret"
 
 
 @attrs.define
@@ -31,12 +33,14 @@ class Service:
     Attributes:
         now_s: the time that invoices are made at.
         spoil: changes what an invoice says.
+        verify: where it says that it tells whether the invoice was paid.
         asked: every URL that was asked for.
         waiting: while it is a list, answers wait in it.
     """
 
     now_s: Callable[[], int]
     spoil: Callable[[Draft], Draft] = lambda draft: draft
+    verify: object = None
     down: bool = False
     given: int = 0
     asked: list[str] = attrs.Factory(list)
@@ -68,7 +72,7 @@ class Service:
             timestamp_s=self.now_s(),
             payment_hash=bytes.fromhex(payment_hash(self.given)),
         )
-        return Fetched({"pr": write(self.spoil(draft)), "routes": []})
+        return Fetched({"pr": write(self.spoil(draft)), "routes": [], "verify": self.verify})
 
 
 @attrs.define
@@ -117,6 +121,27 @@ def test_a_balance_at_the_threshold_leaves_for_its_address_unasked(house: PushHo
     assert len(house.book.payments) == 1
     assert house.service.asked[0] == "https://ln.example.com/.well-known/lnurlp/alice"
     assert house.service.asked[1] == f"https://ln.example.com/cb?a=alice&amount={payment.amount}"
+
+
+@pytest.mark.parametrize(
+    ("verify", "kept"),
+    [
+        (f"{VERIFY}#part", VERIFY),
+        ("https://127.0.0.1/verify/1", None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_where_a_service_would_tell_what_became_of_a_push_is_kept_with_it_if_we_would_go_there(
+    house: PushHouse, verify: object, kept: str | None
+) -> None:
+    house.service.verify = verify
+    with capturedLogs() as events:
+        house.pusher()
+        house.time.pass_s(20)
+    assert house.book.verifies == {1: kept}
+    assert house.state() is PaymentState.SETTLED
+    assert "t0psecret" not in repr(events)
 
 
 def test_below_the_threshold_nobody_is_asked_for_an_invoice(house: PushHouse) -> None:

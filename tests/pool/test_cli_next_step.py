@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from payouts.testimony import Said
 from payouts.values import BatchState, PaymentState, Ruling
 from pool.cli.next_step import ASK, next_step
 
@@ -42,6 +43,12 @@ def test_giving_up_is_spoken_of_only_when_the_invoice_is_over() -> None:
     assert step(now_s=EXPIRES_S).startswith("wait: its invoice can be paid until 2027-01-15")
     assert "`sluice payouts give-up L7 --why …`" in step(now_s=EXPIRES_S + 1)
     assert "give-up" not in step(now_s=EXPIRES_S + 1, ruling=Ruling.GIVEN_UP)
+
+
+def test_a_proof_that_the_payees_service_has_shown_is_spoken_of_and_no_other_word_of_it() -> None:
+    others = [{"said": said} for said in Said if said is not Said.PROVED]
+    assert step(payee_service=others) == step(payee_service=None) == step()
+    assert "shown the preimage" in step(payee_service=[{"said": Said.PROVED}, *others])
 
 
 @pytest.mark.parametrize("kind", ASK)

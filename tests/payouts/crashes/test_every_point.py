@@ -22,8 +22,14 @@ ELSEWHERE = {
     "payouts/socks.py": "tests/regtest/test_payer_killed.py",
 }
 """What waits below a port and writes nothing: the tests that kill a payer in it, or around it."""
-NO_MONEY = {"payouts/lightning/reading.py", "payouts/notifier.py", "payouts/ports.py", "payouts/web.py"}
-"""What waits and moves none: a port, the web's side, news for wallets."""
+NO_MONEY = {
+    "payouts/lightning/reading.py",
+    "payouts/notifier.py",
+    "payouts/ports.py",
+    "payouts/web.py",
+    "payouts/witness.py",
+}
+"""What waits and moves none: a port, the web's side, news for wallets, what strangers say."""
 
 
 def rehearse(scenario: Scenario) -> Life:
