@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import click
 
@@ -28,15 +29,21 @@ from pool.store import database
 from pool.store.claims import ClaimReader
 from pool.store.destinations import Destination, DestinationDesk, Rail
 
+T = TypeVar("T")
 HOUR_MS: Final = 3_600_000
 RAILS: Final[tuple[Rail, ...]] = ("lightning", "onchain")
 
 
-def _rule(config_path: Path, number: str, ruling: Ruling, why: str, *, as_json: bool, said: str) -> None:
+def _desk_says(ask: Callable[[str], T], number: str) -> T:
     try:
-        desk_to_write(config_path).rule(number, ruling, why, now_ms())
+        return ask(number)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="NUMBER") from None
+
+
+def _rule(config_path: Path, number: str, ruling: Ruling, why: str, *, as_json: bool, said: str) -> None:
+    desk = desk_to_write(config_path)
+    _desk_says(lambda text: desk.rule(text, ruling, why, now_ms()), number)
     if as_json:
         print_json({"number": number.upper(), "ruling": ruling.value})
         return
@@ -72,14 +79,27 @@ def refuse(number: str, why: str, config_path: Path, as_json: bool) -> None:  # 
 @click.command("give-up")
 @click.argument("number")
 @why_option("How you know that it was not paid; it is kept.")
+@click.option("--although-proved", is_flag=True, help="Also when the payee's service has shown the preimage.")
 @config_option
 @json_option
-def give_up(number: str, why: str, config_path: Path, as_json: bool) -> None:  # noqa: FBT001
+def give_up(
+    number: str,
+    why: str,
+    although_proved: bool,  # noqa: FBT001
+    config_path: Path,
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Count a payment as failed that the node tells no outcome of.
 
     Only when you know from elsewhere that it never can be paid: what is held goes back to the account, which
     can claim it again.  The payer waits until the invoice is long expired and asks the node one last time.
     """
+    if not although_proved and _desk_says(desk_to_write(config_path).proved, number):
+        raise PoolError(
+            f"the payee's service has shown the preimage of {number.upper()}: it was likely paid, and what is"
+            " given back is paid twice then. If you know better than `sluice payouts show`, add"
+            " --although-proved"
+        )
     said = f"{number.upper()} is given up, unless the node says that it was paid."
     _rule(config_path, number, Ruling.GIVEN_UP, why, as_json=as_json, said=said)
 

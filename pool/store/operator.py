@@ -12,7 +12,7 @@ import attrs
 
 from payouts.limits import PAUSED
 from payouts.money import MSAT_PER_SAT
-from payouts.testimony import in_words
+from payouts.testimony import Said, in_words
 from payouts.values import PaymentState, Ruling
 from pool.errors import StoreError
 from pool.store import payment_rows
@@ -98,6 +98,15 @@ class OperatorDesk:
                 (ruling, why, now_ms, row_id),
             )
             payment_rows.note(tx, row_id, f"{ruling} by the operator", why, now_ms)
+
+    def proved(self, number: str) -> bool:
+        """Whether the payee's service has shown the preimage of a payment (LUD-21).
+
+        Raises:
+            ValueError: the number has not the form L12 or B3.
+        """
+        rail, row_id = _numbered(number)
+        return rail == "L" and any(said is Said.PROVED for _, said in said_of(self._connection, row_id))
 
     def show(self, number: str) -> dict[str, object] | None:
         """All that is known of one payment or batch, except its preimage; None when there is none.

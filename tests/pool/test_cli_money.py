@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -9,10 +10,11 @@ import click
 import pytest
 
 from payouts.money import Sat
+from payouts.testimony import Said
 from payouts.values import Taken
 from pool.errors import PoolError, StoreError
 from pool.rewards.fpps import Rate
-from pool.store.database import sole_role
+from pool.store.database import connect, sole_role
 from pool.store.ledger import LedgerStore, NewAccount
 from pool.store.rates import rate_entry
 from tests.contracts.book import ADDRESS_A, NOW_MS, claim, intent, k1_hash_for
@@ -145,6 +147,19 @@ def test_payments_without_an_outcome_are_listed_and_can_be_given_up(waiting: Pat
     }
     history = json_of(waiting, "payouts", "show", "L2")["history"]
     assert [event["event"] for event in history][-2:] == ["unknown", "given up by the operator"]
+
+
+def test_a_payment_whose_preimage_was_shown_is_given_up_only_by_whoever_insists(waiting: Path) -> None:
+    give_up = ("payouts", "give-up", "L2", "--why", "the payee says that it has nothing")
+    with closing(connect(waiting, "ledger")) as ledger:
+        ledger.execute(
+            "INSERT INTO testimony (payment_id, at_ms, said) VALUES (2, 1, ?)", (Said.PROVED.value,)
+        )
+        ledger.commit()
+    with pytest.raises(PoolError, match="shown the preimage of L2: it was likely paid"):
+        invoke(waiting, *give_up)
+    assert json_of(waiting, "payouts", "list", "--unknown") != []
+    assert json_of(waiting, *give_up, "--although-proved")["ruling"] == "given up"
 
 
 @pytest.mark.parametrize("number", ["B1", "12", "L"])
