@@ -4,6 +4,7 @@
 # make simulate   what the reward scheme promises, by formula and by simulation, beside the published numbers
 #             (SEED=… for other random numbers, JSON=out.json writes them)
 # make venv   the `sluice` command in .venv/bin
+# make coverage   the same tests once more, and which lines and branches they reach: a third slower
 # make fuzz   coverage-guided fuzzing of the miners' door (SECONDS=600 goes on for longer than a minute)
 # Each does all its own set-up: a virtual environment here, binaries in ~/.cache/sluice, nothing on the system.
 
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: venv demo simulate test lint unit regtest fuzz clean
+.PHONY: venv demo simulate test coverage lint unit regtest fuzz clean
 
 venv: $(READY)
 
@@ -23,9 +24,12 @@ simulate: $(READY)
 
 test: lint
 	@# one more than two cores: many tests wait for nodes; a file's tests stay together, with their rig
-	@$(VENV)/bin/pytest -n 3 --dist loadfile --cov --cov-report=term --durations=10
+	@$(VENV)/bin/pytest -n 3 --dist loadfile --durations=10
+
+coverage: $(READY)
+	@$(VENV)/bin/pytest -n 3 --dist loadfile --cov --cov-report=term
 	@# the pure cores once more by themselves: their branch coverage is what their tests promise
-	@$(VENV)/bin/coverage report --include='stratum/shares.py,stratum/session.py,stratum/wire.py,stratum/vardiff.py,stratum/units.py,stratum/extranonce.py,stratum/jobs.py,pool/rewards/*,pool/ledger/*,pool/shares.py,pool/chain/template.py,pool/chain/coinbase.py,pool/chain/block.py,payouts/money.py,payouts/payment.py,payouts/planner.py,payouts/invoice.py,payouts/lnurl.py,payouts/terms.py'
+	@$(VENV)/bin/coverage report --include='stratum/shares.py,stratum/session.py,stratum/wire.py,stratum/vardiff.py,stratum/units.py,stratum/extranonce.py,stratum/jobs.py,pool/rewards/*,pool/ledger/*,pool/proof/*,pool/shares.py,pool/chain/template.py,pool/chain/coinbase.py,pool/chain/block.py,payouts/money.py,payouts/payment.py,payouts/planner.py,payouts/invoice.py,payouts/lnurl.py,payouts/terms.py'
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
