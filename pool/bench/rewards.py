@@ -7,6 +7,7 @@ disk, in a process of its own; only the node is a stand-in.  Then every share is
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import tempfile
 from collections import Counter
@@ -211,6 +212,8 @@ def settle(directory: Path, size: Fraction, name: str) -> Settled:
         with closing(connect(directory / STARTED, "ledger")) as copy:
             books.backup(copy)
         _write_winning(directory)
+    # a real log has been written over days: the book's one sync is not to wait for a gigabyte of it here
+    os.sync()
     began, cpu_began = perf_counter(), process_time()
     changes = _step(settler)
     seconds, cpu_seconds = perf_counter() - began, process_time() - cpu_began
