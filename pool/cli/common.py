@@ -91,12 +91,18 @@ def open_file(directory: Path, name: str) -> sqlite3.Connection:
     """Open a file of the store for reading.
 
     Raises:
-        StoreError: it is not there yet, or cannot be read.
+        StoreError: it is not there yet, cannot be read, or is of another release.
     """
     path = directory / f"{name}.db"
     if not path.exists():
         raise StoreError(f"{path} is not there yet: `sluice run` makes it")
-    return database.connect_to_read(directory, name)
+    connection = database.connect_to_read(directory, name)
+    has, known = database.schema_number(connection), len(database.FILES[name])
+    if has < known:
+        raise StoreError(f"{path} is of an older release: start the pool again, which brings it up to date")
+    if has > known:
+        raise StoreError(f"{path} is of a newer release: update this command")
+    return connection
 
 
 def desk_to_write(config_path: Path) -> OperatorDesk:

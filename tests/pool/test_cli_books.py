@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,15 @@ def test_an_amount_that_cannot_be_is_wrong_usage_and_books_nothing(empty: Path, 
     with pytest.raises(click.BadParameter):
         invoke(empty, "ledger", "deposit", "--asset", "hot", "--reference", "x", "--", amount)
     assert not (empty / "ledger.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "what"), [(1, "of an older release: start the pool"), (99, "of a newer release")]
+)
+def test_books_of_another_release_are_named_and_what_to_do(books: Path, number: int, what: str) -> None:
+    with closing(connect(books, "ledger")) as ledger:
+        ledger.execute(f"PRAGMA user_version = {number}")
+    assert what in complaint(books, "payouts", "list", status=1)
 
 
 def test_statuses_of_real_processes(empty: Path) -> None:
