@@ -121,6 +121,7 @@ class Rig:
         for one in (self.bitcoind, self.electrumx, self.pool, self.wallet):
             if not one.program.running:
                 one.start()
+        self.bitcoind.open_wallet(BANK)  # one that was started again may have none open
         self.wait_for_channel()
 
     def wait_for_channel(self, deadline_s: float = 60.0) -> None:
